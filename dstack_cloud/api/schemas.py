@@ -1,0 +1,203 @@
+"""The JSON that server and client exchange. TypedDicts: FastAPI validates them, and the CLI pays nothing for them.
+
+Times are UTC seconds since the epoch, sizes bytes, prices USD per hour (None: unknown).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+VERSION_HEADER = "x-dstack-version"
+
+
+class ServerView(TypedDict):
+    version: str
+    pid: int
+    started_at: float
+    active_jobs: int
+    home: str
+    database: str
+
+
+class ErrorView(TypedDict):
+    """`code` is the class name in `errors`; `problems` where a file has several."""
+
+    code: str
+    summary: str
+    hint: str | None
+    problems: NotRequired[list[ProblemView]]
+
+
+class ProblemView(TypedDict):
+    """`where` is the key path (`workflows[0].resources.gpu`); line and column count from 1, 0 where unknown."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    text: str
+    hint: str | None
+
+
+class SourceFile(TypedDict):
+    """A file of `.dstack`, by its path relative to the working folder."""
+
+    path: str
+    text: str
+
+
+class WorkflowView(TypedDict):
+    name: str
+    help: str
+    provider: str
+    file: str
+    line: int
+
+
+class CheckRequest(TypedDict):
+    files: list[SourceFile]
+
+
+class CheckView(TypedDict):
+    workflows: list[WorkflowView]
+    problems: list[ProblemView]
+
+
+class Overrides(TypedDict, total=False):
+    """What the command line asks for on top of the file."""
+
+    backends: list[str]
+    spot_policy: Literal["spot", "on-demand", "auto"]
+    max_price: float
+    gpu: str
+
+
+class CodeView(TypedDict):
+    sha256: str
+    size: int
+    files: int
+
+
+class RunRequest(TypedDict):
+    """`env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning."""
+
+    files: list[SourceFile]
+    workflow: str
+    args: list[str]
+    env: dict[str, str]
+    tag: str
+    overrides: Overrides
+    code: CodeView | None
+    local_python: str
+
+
+class OfferView(TypedDict):
+    backend: str
+    region: str
+    zone: str
+    instance_type: str
+    resources: str
+    spot: bool
+    price: float | None
+
+
+class PlannedJob(TypedDict):
+    """`paths`: artifact and cache paths that must stay inside the working folder."""
+
+    name: str
+    provider: str
+    image: str | None
+    paths: list[str]
+    offers: list[OfferView]
+
+
+class PlanView(TypedDict):
+    workflow: str
+    jobs: list[PlannedJob]
+    needs_env: list[str]
+    warnings: list[str]
+
+
+class PortView(TypedDict):
+    """`host`/`port`: where the app can be reached from the server's computer; None while it can't, or only through SSH."""
+
+    app: int
+    local: int
+
+
+class InstanceView(TypedDict):
+    id: str
+    backend: str
+    region: str
+    instance_type: str
+    spot: bool
+    price: float | None
+    status: str
+    attempt: int
+    wrong: str
+    created_at: float
+    terminated_at: float | None
+
+
+class JobView(TypedDict):
+    id: str
+    name: str
+    status: str
+    attempt: int
+    exit_code: int | None
+    reason: str
+    message: str
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+    ports: list[PortView]
+    instances: list[InstanceView]
+    cost: float
+
+
+class RunView(TypedDict):
+    name: str
+    workflow: str
+    project: str
+    status: str
+    tag: str
+    args: list[str]
+    submitted_at: float
+    finished_at: float | None
+    exit_code: int | None
+    cost: float
+    code: CodeView | None
+    jobs: list[JobView]
+
+
+class StopRequestBody(TypedDict):
+    abort: bool
+    job: NotRequired[str]
+
+
+class ArtifactView(TypedDict):
+    """`kind` is file, dir or link; `sha256` is empty but for files."""
+
+    job: str
+    path: str
+    size: int
+    kind: str
+    sha256: str
+
+
+class PruneView(TypedDict):
+    """What would be (`dry_run`) or was freed."""
+
+    entries: list[CacheView]
+    bytes: int
+
+
+class CacheView(TypedDict):
+    workflow: str
+    size: int
+    modified_at: float
+
+
+Json = dict[str, Any]

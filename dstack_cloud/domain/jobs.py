@@ -1,0 +1,54 @@
+"""What a provider makes of a workflow: the specification of one container or process group."""
+
+from __future__ import annotations
+
+from dstack_cloud.domain.resources import Frozen, Requirements
+
+GRACE_SECONDS = 10
+
+
+class SavedPath(Frozen):
+    """A path to save as artifact or cache: relative to the working folder, or `~/…` for the job's home."""
+
+    path: str
+    mount: bool = False
+
+
+class PortMapping(Frozen):
+    app: int
+    local: int
+
+
+class JobSpec(Frozen):
+    """All of a job that may be kept in plain. `max_duration` is seconds; `grace` is seconds from SIGTERM to SIGKILL.
+
+    `image` None means: the default image where there is Docker, else a process group on the machine itself.
+    `commands` run in one bash, each after the one before succeeded; empty means the image's own command.
+    """
+
+    workflow: str
+    provider: str
+    commands: tuple[str, ...] = ()
+    image: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    python: str | None = None
+    working_dir: str = "."
+    home_dir: str | None = None
+    artifacts: tuple[SavedPath, ...] = ()
+    cache: tuple[SavedPath, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
+    requirements: Requirements = Requirements()
+    max_duration: int | None = None
+    grace: int = GRACE_SECONDS
+
+
+class RegistryAuth(Frozen):
+    username: str
+    password: str
+
+
+class Confidential(Frozen):
+    """What is sealed at rest and travels to the runner over the link only."""
+
+    env: dict[str, str] = {}
+    registry_auth: RegistryAuth | None = None

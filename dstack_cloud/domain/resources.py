@@ -1,0 +1,107 @@
+"""What a job asks of a machine (all of it minimums) and what a machine has."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SpotPolicy(str, Enum):
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+    AUTO = "auto"
+
+
+class GpuRequirement(Frozen):
+    """`memory` is bytes of one GPU."""
+
+    name: str | None = None
+    count: int = 1
+    memory: int | None = None
+
+
+class Requirements(Frozen):
+    """`memory`, `shm_size` and `disk` are bytes; `max_price` is USD per hour.
+
+    `image` and `python` are here because a machine without Docker, or without that Python, doesn't fit.
+    """
+
+    cpu: int | None = None
+    memory: int | None = None
+    gpu: GpuRequirement | None = None
+    shm_size: int | None = None
+    disk: int | None = None
+    spot_policy: SpotPolicy = SpotPolicy.ON_DEMAND
+    max_price: float | None = None
+    regions: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    instance_types: tuple[str, ...] = ()
+    image: str | None = None
+    python: str | None = None
+
+
+class Gpu(Frozen):
+    name: str
+    memory: int
+
+
+class Machine(Frozen):
+    """What an instance type has: `memory` and `disk` in bytes, `disk` None where it is as large as asked for."""
+
+    cpu: int
+    memory: int
+    gpus: tuple[Gpu, ...] = ()
+    disk: int | None = None
+
+
+class Offer(Frozen):
+    """`price` is USD per hour, None where no price list could be read (never 0 for unknown)."""
+
+    backend: str
+    region: str
+    zone: str = ""
+    instance_type: str
+    machine: Machine
+    spot: bool = False
+    price: float | None = None
+
+    @property
+    def sort_key(self) -> tuple[bool, float]:
+        """Cheapest first, unknown prices last."""
+        return (self.price is None, self.price or 0.0)
+
+
+def fits(machine: Machine, req: Requirements) -> str | None:
+    """None where the machine is enough, else what it lacks, as a sentence part ("needs 8 CPUs, has 2")."""
+    if req.cpu is not None and machine.cpu < req.cpu:
+        return f"needs {req.cpu} CPUs, has {machine.cpu}"
+    if req.memory is not None and machine.memory < req.memory:
+        return f"needs {_gib(req.memory)} of memory, has {_gib(machine.memory)}"
+    if req.disk is not None and machine.disk is not None and machine.disk < req.disk:
+        return f"needs {_gib(req.disk)} of disk, has {_gib(machine.disk)}"
+    return _gpu_lack(machine, req.gpu)
+
+
+def _gpu_lack(machine: Machine, gpu: GpuRequirement | None) -> str | None:
+    if gpu is None or gpu.count == 0:
+        return None
+    good = [
+        g
+        for g in machine.gpus
+        if (gpu.name is None or gpu.name.lower() in g.name.lower())
+        and (gpu.memory is None or g.memory >= gpu.memory)
+    ]
+    if len(good) >= gpu.count:
+        return None
+    wanted = f"{gpu.count} {gpu.name or ''} GPU".replace("  ", " ") + ("s" if gpu.count > 1 else "")
+    has = ", ".join(sorted({g.name for g in machine.gpus}))
+    return f"needs {wanted}, has {f'{len(machine.gpus)} ({has})' if has else 'none'}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

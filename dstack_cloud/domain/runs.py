@@ -1,0 +1,98 @@
+"""Runs, jobs and instances as the orchestrator sees them. Times are UTC seconds since the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dstack_cloud.domain.jobs import JobSpec
+from dstack_cloud.domain.resources import Offer
+from dstack_cloud.domain.states import FINISHED, InstanceStatus, JobStatus
+
+StopRequest = Literal["", "stop", "abort"]
+
+
+@dataclass(frozen=True)
+class CodeRef:
+    """A snapshot in the store. `size` is bytes before compression."""
+
+    sha256: str
+    size: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Run:
+    id: str
+    project: str
+    name: str
+    workflow: str
+    code: CodeRef | None
+    tag: str = ""
+    args: tuple[str, ...] = ()
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """`attempt` counts from 1 (0: none yet). `sealed` holds Confidential, encrypted. `message` is progress or the reason
+    of the end, for people. `version` counts saves: a save of an older version is refused."""
+
+    id: str
+    run_id: str
+    project: str
+    run_name: str
+    name: str
+    spec: JobSpec
+    code: CodeRef | None = None
+    sealed: bytes = b""
+    status: JobStatus = JobStatus.PENDING
+    stop_request: StopRequest = ""
+    attempt: int = 0
+    instance_id: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+    submitted_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    next_check_at: float | None = 0.0
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One launch: one offer tried. `id` is the idempotency key of the create call and is never used twice.
+
+    `ref` is the backend's own identifier once it is known; `endpoint` says how its runner is reached
+    (`unix:PATH` or `ssh:USER@HOST:PORT`). `wrong` is why it was refused or ended early, in the cloud's words.
+    """
+
+    id: str
+    project: str
+    job_id: str
+    run_name: str
+    attempt: int
+    offer: Offer
+    status: InstanceStatus = InstanceStatus.REQUESTED
+    ref: str = ""
+    endpoint: str = ""
+    wrong: str = ""
+    created_at: float = 0.0
+    started_at: float | None = None
+    deadline: float | None = None
+    terminated_at: float | None = None
+    next_check_at: float | None = 0.0
+    version: int = 0
+
+
+def run_status(jobs: list[Job]) -> JobStatus:
+    """One word for a run: what its least advanced unfinished job does, else the worst ending."""
+    unfinished = [job.status for job in jobs if job.status not in FINISHED]
+    if unfinished:
+        order = list(JobStatus)
+        return max(unfinished, key=order.index)
+    for ending in (JobStatus.FAILED, JobStatus.ABORTED, JobStatus.STOPPED):
+        if any(job.status is ending for job in jobs):
+            return ending
+    return JobStatus.DONE

@@ -1,0 +1,44 @@
+"""The interface of an object store, and what every reader may rely on: an object is whole or it isn't there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """`size` is bytes, `modified_at` UTC seconds by the store's clock."""
+
+    key: str
+    size: int
+    modified_at: float
+
+
+class Store(Protocol):
+    def put(self, key: str, chunks: bytes | Iterable[bytes]) -> None:
+        """Writes or replaces; nothing is visible until all chunks are in (an exception from `chunks` leaves nothing)."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Writes only if there is no such object; False where there is one."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Raises errors.NotFound."""
+        ...
+
+    def open(self, key: str, *, start: int = 0) -> Iterator[bytes]:
+        """The object in chunks, from byte `start`. Raises errors.NotFound before the first chunk."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects below `prefix` (which ends in "/"), sorted by key."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Missing ones are no error."""
+        ...

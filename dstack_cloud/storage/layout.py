@@ -1,0 +1,103 @@
+"""Where every object lies. No other module spells a key.
+
+    code/<sha256>.tar.zst                               a snapshot of a working folder
+    runs/<run>/<job>/attempts/<n>/status.json           the runner's last state, whole
+    runs/<run>/<job>/attempts/<n>/logs/<first byte>-<ms>.log    a chunk: its offset in the stream, and when its first byte came
+    runs/<run>/<job>/attempts/<n>/log_times.txt         "<offset> <ms>" lines, when the small chunks have been joined
+    runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can browse
+    runs/<run>/<job>/manifests/<n>.json                 what counts; the highest n holds
+    cache/<workflow>/<key>.tar.zst                      one cache path, packed
+    status/<attempt>/<sequence>-<state>                 the state is in the key
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+def code(sha256: str) -> str:
+    return f"code/{sha256}.tar.zst"
+
+
+def run_prefix(run: str) -> str:
+    return f"runs/{run}/"
+
+
+def cache_prefix(workflow: str = "") -> str:
+    """All caches of a workflow, or of all where it is empty."""
+    return f"cache/{workflow}/" if workflow else "cache/"
+
+
+def cache(workflow: str, path: str) -> str:
+    return f"cache/{workflow}/{hashlib.sha256(path.encode()).hexdigest()[:16]}.tar.zst"
+
+
+def statuses(attempt_key: str) -> str:
+    return f"status/{attempt_key}/"
+
+
+def status(attempt_key: str, sequence: int, state: str) -> str:
+    return f"status/{attempt_key}/{sequence:010d}-{state}"
+
+
+def read_status(key: str) -> tuple[int, str]:
+    """(sequence, state) of a status key."""
+    sequence, _, state = key.rsplit("/", 1)[1].partition("-")
+    return int(sequence), state
+
+
+@dataclass(frozen=True)
+class JobPlace:
+    run: str
+    job: str
+
+    @property
+    def prefix(self) -> str:
+        return f"runs/{self.run}/{self.job}/"
+
+    @property
+    def manifests(self) -> str:
+        return f"{self.prefix}manifests/"
+
+    def manifest(self, number: int) -> str:
+        return f"{self.manifests}{number:06d}.json"
+
+
+@dataclass(frozen=True)
+class AttemptPlace:
+    run: str
+    job: str
+    attempt: int
+
+    @property
+    def prefix(self) -> str:
+        return f"runs/{self.run}/{self.job}/attempts/{self.attempt}/"
+
+    @property
+    def status(self) -> str:
+        return f"{self.prefix}status.json"
+
+    @property
+    def logs(self) -> str:
+        return f"{self.prefix}logs/"
+
+    @property
+    def log_times(self) -> str:
+        return f"{self.prefix}log_times.txt"
+
+    @property
+    def artifacts(self) -> str:
+        return f"{self.prefix}artifacts/"
+
+    def log_chunk(self, first_byte: int, milliseconds: int) -> str:
+        return f"{self.logs}{first_byte:016d}-{milliseconds:013d}.log"
+
+    def artifact(self, path: str) -> str:
+        return f"{self.artifacts}{path}"
+
+
+def read_log_chunk(key: str) -> tuple[int, int]:
+    """(first byte, milliseconds since the epoch) of a log chunk's key."""
+    first, _, milliseconds = key.rsplit("/", 1)[1].removesuffix(".log").partition("-")
+    return int(first), int(milliseconds)
