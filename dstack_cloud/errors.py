@@ -85,9 +85,7 @@ class HostKeyMismatch(SshError):
 class BackendError(DstackError):
     """`cloud_code` and `cloud_message` are the cloud's own words, kept for `dstack ps -v`."""
 
-    def __init__(
-        self, summary: str, hint: str | None = None, *, cloud_code: str = "", cloud_message: str = ""
-    ) -> None:
+    def __init__(self, summary: str, hint: str | None = None, *, cloud_code: str = "", cloud_message: str = "") -> None:
         super().__init__(summary, hint)
         self.cloud_code = cloud_code
         self.cloud_message = cloud_message

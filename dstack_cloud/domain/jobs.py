@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from dstack_cloud.domain.resources import Frozen, Requirements
 
 GRACE_SECONDS = 10
@@ -50,5 +52,5 @@ class RegistryAuth(Frozen):
 class Confidential(Frozen):
     """What is sealed at rest and travels to the runner over the link only."""
 
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
     registry_auth: RegistryAuth | None = None

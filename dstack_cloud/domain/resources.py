@@ -93,8 +93,7 @@ def _gpu_lack(machine: Machine, gpu: GpuRequirement | None) -> str | None:
     good = [
         g
         for g in machine.gpus
-        if (gpu.name is None or gpu.name.lower() in g.name.lower())
-        and (gpu.memory is None or g.memory >= gpu.memory)
+        if (gpu.name is None or gpu.name.lower() in g.name.lower()) and (gpu.memory is None or g.memory >= gpu.memory)
     ]
     if len(good) >= gpu.count:
         return None

@@ -1,13 +1,13 @@
 """Where every object lies. No other module spells a key.
 
-    code/<sha256>.tar.zst                               a snapshot of a working folder
-    runs/<run>/<job>/attempts/<n>/status.json           the runner's last state, whole
-    runs/<run>/<job>/attempts/<n>/logs/<first byte>-<ms>.log    a chunk: its offset in the stream, and when its first byte came
-    runs/<run>/<job>/attempts/<n>/log_times.txt         "<offset> <ms>" lines, when the small chunks have been joined
-    runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can browse
-    runs/<run>/<job>/manifests/<n>.json                 what counts; the highest n holds
-    cache/<workflow>/<key>.tar.zst                      one cache path, packed
-    status/<attempt>/<sequence>-<state>                 the state is in the key
+code/<sha256>.tar.zst                               a snapshot of a working folder
+runs/<run>/<job>/attempts/<n>/status.json           the runner's last state, whole
+runs/<run>/<job>/attempts/<n>/logs/<first byte>-<ms>.log    a chunk: its offset in the stream, and when its first byte came
+runs/<run>/<job>/attempts/<n>/log_times.txt         "<offset> <ms>" lines, when the small chunks have been joined
+runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can browse
+runs/<run>/<job>/manifests/<n>.json                 what counts; the highest n holds
+cache/<workflow>/<key>.tar.zst                      one cache path, packed
+status/<attempt>/<sequence>-<state>                 the state is in the key
 """
 
 from __future__ import annotations
