@@ -24,6 +24,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class DstackError(Exception):
     """An error with a sentence for the user; anything else that escapes is a bug."""
@@ -47,7 +49,11 @@ class UsageError(DstackError):
 
 
 class ConfigurationError(UsageError):
-    pass
+    """`problems`: every one of the files, each as the API's ProblemView (file, line, column, where, text, hint)."""
+
+    def __init__(self, summary: str, hint: str | None = None, *, problems: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(summary, hint)
+        self.problems = list(problems)
 
 
 class NotAvailableYet(UsageError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 # sun_path is 108 bytes on Linux and 104 on macOS, the final NUL included
@@ -20,12 +18,16 @@ def socket_path(wanted: Path) -> Path:
     """`wanted`, or where that is too long for a socket, a place in the user's runtime folder that stands for it."""
     if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
         return wanted
+    import hashlib
+
     digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:24]
     return runtime_folder() / f"{digest}.sock"
 
 
 def runtime_folder() -> Path:
     """A short private folder (0700) for sockets; made if it isn't there. Refuses one that is someone else's."""
+    import tempfile
+
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if not base or len(base) > 60 or not Path(base).is_dir():
         base = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 40 else "/tmp"  # noqa: S108 - made 0700, owner checked

@@ -1,0 +1,1 @@
+"""The server: FastAPI over the services, on a Unix socket that the CLI starts it on."""

@@ -1,0 +1,113 @@
+"""This computer: jobs in its Docker engine, or as process groups where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dstack_cloud import errors
+from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.local.client import RunnerProcess, runners
+from dstack_cloud.backends.local.config import LocalConfig, Mode
+from dstack_cloud.backends.local.resources import this_machine
+from dstack_cloud.domain.resources import Machine, Offer, Requirements, fits
+from dstack_cloud.runner_bootstrap.payload.engine import Engine
+from dstack_cloud.runner_bootstrap.payload.interpreters import find_python
+
+NO_ENGINE = "no Docker engine answers on this computer"
+INSTALL_ENGINE = "install Docker Engine (https://docs.docker.com/engine/install) and start it, or use another backend"
+
+
+class LocalBackend:
+    """`refs` are the launches' keys."""
+
+    name = "local"
+
+    def __init__(self, config: LocalConfig, home: Path, default_image: str) -> None:
+        self._config = config
+        self._home = home
+        self._default_image = default_image
+        self._engine = Engine()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(containers=self._containers(), default_image=self._image_for(None), remote=False)
+
+    def _containers(self) -> bool:
+        return self._config.mode is not Mode.PROCESS and self._engine.available()
+
+    def _image_for(self, python: str | None) -> str | None:
+        """The default image where jobs without an image run in Docker here; None: they run as process groups."""
+        if not self._containers():
+            return None
+        image = self._default_image.replace("{python}", python or "3.11")
+        if self._config.mode is Mode.DOCKER or self._engine.image_exists(image):
+            return self._default_image
+        return None
+
+    def validate(self) -> list[Finding]:
+        docker = Finding(True, "a Docker engine answers") if self._containers() else Finding(False, NO_ENGINE, INSTALL_ENGINE)
+        machine = this_machine(self._folder())
+        return [docker, Finding(True, f"{machine.cpu} CPUs, {len(machine.gpus)} GPUs")]
+
+    def _folder(self) -> Path:
+        folder = self._home / "runners"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def offers(self, requirements: Requirements) -> list[Offer]:
+        machine = this_machine(self._folder())
+        lack = fits(machine, requirements)
+        if lack:
+            raise errors.InvalidConfiguration(f"this computer is too small: the workflow {lack}", "use another backend")
+        if requirements.image and not self._containers():
+            raise errors.InvalidConfiguration(
+                f"the workflow runs in a Docker image ({requirements.image}), and {self._no_engine()}", INSTALL_ENGINE
+            )
+        if not requirements.image and self._image_for(requirements.python) is None:
+            _check_python(requirements.python)
+        return [self._offer(machine)]
+
+    def _no_engine(self) -> str:
+        return "Docker is switched off for this backend" if self._config.mode is Mode.PROCESS else NO_ENGINE
+
+    def _offer(self, machine: Machine) -> Offer:
+        # free disk changes by the second: an offer must compare equal to itself a moment later
+        return Offer(
+            backend=self.name,
+            region="local",
+            instance_type="this computer",
+            machine=machine.model_copy(update={"disk": None}),
+            price=0.0,
+        )
+
+    def create(self, launch: Launch) -> str:
+        try:
+            RunnerProcess(self._folder() / launch.key).start(self._home)
+        except OSError as error:
+            raise errors.Unavailable(f"the runner couldn't be started: {error}") from error
+        return launch.key
+
+    def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
+        return {ref: self._observe(RunnerProcess(self._folder() / ref)) for ref in refs}
+
+    def _observe(self, runner: RunnerProcess) -> Observed:
+        if runner.alive():
+            return Observed(runner.key, Health.RUNNING, endpoint=f"unix:{runner.socket}")
+        return Observed(runner.key, Health.GONE, detail=runner.last_words())
+
+    def list_owned(self) -> list[Owned]:
+        return [Owned(runner.key, runner.key) for runner in runners(self._home)]
+
+    def terminate(self, refs: Sequence[str]) -> None:
+        for ref in refs:
+            if RunnerProcess(self._folder() / ref).end(wait=1.0) and self._engine.available():
+                self._engine.remove_labelled("dstack.attempt", ref)
+
+
+def _check_python(version: str | None) -> None:
+    if version is not None and find_python(version) is None:
+        raise errors.InvalidConfiguration(
+            f"the workflow asks for Python {version}, and this computer has none",
+            f"install python{version}, name an `image`, or leave `python` out",
+        )

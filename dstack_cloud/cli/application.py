@@ -1,0 +1,79 @@
+"""How a command's module becomes a command line: typer, with this project's errors and help."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Annotated, Protocol, cast
+
+import typer
+from typer.main import get_command
+
+from dstack_cloud.errors import UsageError
+
+# the class above typer.BadParameter: every mistake on a command line, in all of typer's versions
+_CommandLineError = typer.BadParameter.__bases__[0]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", show_default=False, help="The run's name, like shady-1.")]
+RunOrJob = Annotated[
+    str, typer.Argument(metavar="RUN|JOB", show_default=False, help="A run (shady-1) or one of its jobs (shady-1.train).")
+]
+
+
+class _Invocable(Protocol):
+    def __call__(self, args: list[str], *, prog_name: str, standalone_mode: bool, obj: object) -> object: ...
+
+
+def application(help_text: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def invoke(module: ModuleType, name: str, args: list[str]) -> int:
+    """Runs `module.app`. A module with `DEFAULT` has subcommands, of which that one may be left out; one with
+    `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`."""
+    default = getattr(module, "DEFAULT", None)
+    if default and args and args[0] not in (*module.SUBCOMMANDS, "-h", "--help"):
+        args = [default, *args]
+    rest: list[str] = []
+    if getattr(module, "TAKES_REST", False) and "--" in args:
+        split = args.index("--")
+        args, rest = args[:split], args[split + 1 :]
+    command = cast("_Invocable", get_command(module.app))
+    try:
+        code = command(args, prog_name=f"dstack {name}", standalone_mode=False, obj=rest)
+    except typer.Abort as error:
+        raise UsageError("nothing was done: the question wasn't answered with yes") from error
+    except _CommandLineError as error:
+        raise _usage_error(error, f"dstack {name}") from error
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: Exception, program: str) -> UsageError:
+    message = str(getattr(error, "message", "") or error)
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", program)
+    option = getattr(error, "option_name", None)
+    if option and type(error).__name__ == "NoSuchOption":
+        return _no_such_option(str(option), getattr(error, "possibilities", None), context, path)
+    if type(error).__name__ != "NoArgsIsHelpError":
+        message = error.format_message() if hasattr(error, "format_message") else message
+    text = message.rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], f"`{path} --help` shows its usage")
+
+
+def _no_such_option(option: str, possibilities: list[str] | None, context: object, path: str) -> UsageError:
+    from difflib import get_close_matches
+
+    command = getattr(context, "command", None)
+    known = [name for parameter in getattr(command, "params", []) for name in parameter.opts if name.startswith("--")]
+    near = get_close_matches(option, [*known, "--help"], n=1, cutoff=0.5) or possibilities
+    hint = f"did you mean `{near[0]}`?" if near else f"`{path} --help` lists the options"
+    return UsageError(f"there is no option `{option}`", hint)

@@ -1,0 +1,80 @@
+"""What a command's failure looks like, and its exit code (docs/reference/cli.md lists them)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from dstack_cloud.errors import ConfigurationError, DstackError
+
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+BUG = 70  # EX_SOFTWARE of sysexits.h
+
+
+def guarded(command: Callable[[], int], *, debug: bool) -> int:
+    """Runs `command`; whatever escapes it is told on stderr and becomes an exit code."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has enough; the interpreter's last flush must not complain either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except DstackError as error:
+        if debug:
+            _traceback()
+        return report(error)
+    except Exception as error:  # noqa: BLE001 - the last frame of the program: a bug, told as one
+        if debug:
+            _traceback()
+        else:
+            say(f"error: a bug in dstack: {type(error).__name__}: {error}", "red")
+            say("hint: please report it with what the same command prints with --debug")
+        return BUG
+
+
+def report(error: DstackError) -> int:
+    problems = error.problems if isinstance(error, ConfigurationError) else []
+    if problems:
+        report_problems(problems)
+    say(f"error: {error.summary}", "red")
+    if error.hint:
+        say(f"hint: {error.hint}")
+    return error.exit_code
+
+
+def report_problems(problems: Sequence[Mapping[str, object]]) -> None:
+    for problem in problems:
+        say(problem_line(problem))
+
+
+def problem_line(problem: Mapping[str, object]) -> str:
+    """`file:line:column: text (hint)`; what isn't known is left out."""
+    place = str(problem["file"])
+    if problem.get("line"):
+        place += f":{problem['line']}:{problem.get('column') or 1}"
+    hint = problem.get("hint")
+    return f"{place}: {problem['text']}{f' ({hint})' if hint else ''}"
+
+
+def say(text: str, colour: str = "") -> None:
+    """One line on stderr; its first word coloured where that is seen."""
+    head, colon, rest = text.partition(":")
+    if colour and colon and coloured():
+        text = f"\033[1;31m{head}{colon}\033[0m{rest}"
+    print(text, file=sys.stderr, flush=True)
+
+
+def coloured() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()

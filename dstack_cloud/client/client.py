@@ -1,0 +1,121 @@
+"""The typed client: one method an endpoint of docs/dev/api.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from dstack_cloud.api.locations import state_folder
+from dstack_cloud.client.transport import Query, Transport
+
+if TYPE_CHECKING:
+    from dstack_cloud.api.schemas import (
+        ArtifactView,
+        CheckView,
+        Json,
+        PlanView,
+        PruneView,
+        RunRequest,
+        RunView,
+        ServerView,
+        SourceFile,
+    )
+    from dstack_cloud.client.follow import Frame
+
+DEFAULT_PROJECT = "main"
+
+
+class Client:
+    """Speaks to the server of `home` (DSTACK_HOME by default), which is started where there is none.
+
+    Every method raises what the server answers, by its class in `errors`, or ServerError where it can't be reached.
+    """
+
+    def __init__(self, home: Path | None = None, *, project: str = DEFAULT_PROJECT, autostart: bool = True) -> None:
+        self.home = home or state_folder()
+        self._transport = Transport(self.home, autostart=autostart)
+        self._base = f"/api/projects/{quote(project, safe='')}"
+
+    def server(self) -> ServerView:
+        return cast("ServerView", self._transport.call("GET", "/api/server"))
+
+    def server_is_up(self) -> bool:
+        """Without starting it."""
+        return self._transport.is_up()
+
+    def stop_server(self) -> bool:
+        """Waits until it has ended; its runs go on. False where none was there."""
+        from dstack_cloud.client.autostart import stop
+
+        return stop(self.home)
+
+    def schema(self) -> Json:
+        """The JSON Schema of `.dstack/workflows.yaml`."""
+        return cast("Json", self._transport.call("GET", "/api/schema"))
+
+    def check(self, files: list[SourceFile]) -> CheckView:
+        return cast("CheckView", self._transport.call("POST", f"{self._base}/check", {"files": files}))
+
+    def plan(self, request: RunRequest) -> PlanView:
+        return cast("PlanView", self._transport.call("POST", f"{self._base}/plan", request))
+
+    def has_code(self, sha256: str) -> bool:
+        return self._transport.exists(f"{self._base}/code/{sha256}")
+
+    def put_code(self, sha256: str, packed: Iterator[bytes]) -> None:
+        """`packed`: a tar stream in zstandard, from `packing.pack`."""
+        self._transport.upload(f"{self._base}/code/{sha256}", packed)
+
+    def submit(self, request: RunRequest) -> RunView:
+        return cast("RunView", self._transport.call("POST", f"{self._base}/runs", request))
+
+    def runs(self, *, everything: bool = False, last: int | None = None) -> list[RunView]:
+        """Newest first; by default the unfinished ones, else the last one."""
+        query: Query = {"all": 1 if everything else None, "last": last}
+        return cast("list[RunView]", self._transport.call("GET", f"{self._base}/runs", query=query))
+
+    def run(self, name: str) -> RunView:
+        return cast("RunView", self._transport.call("GET", self._run(name)))
+
+    def delete(self, name: str) -> None:
+        self._transport.call("DELETE", self._run(name))
+
+    def stop(self, name: str, *, abort: bool = False, job: str | None = None) -> RunView:
+        body = {"abort": abort} | ({"job": job} if job else {})
+        return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", body))
+
+    def follow(self, name: str, *, since: float | None = None) -> Iterator[Frame]:
+        """Every change of the run and every byte of its jobs' logs, until it has ended. Survives restarts of the server."""
+        from dstack_cloud.client.follow import follow
+
+        return follow(lambda query: self._transport.stream(f"{self._run(name)}/follow", query), since=since)
+
+    def logs(
+        self, name: str, *, since: float | None = None, attempt: int | None = None, follow: bool = False
+    ) -> Iterator[bytes]:
+        """The raw log of a run or job, from `since` (UTC seconds) on."""
+        query: Query = {"follow": 1 if follow else None, "since": since, "attempt": attempt}
+        with self._transport.stream(f"{self._run(name)}/logs", query) as stream:
+            yield from stream.chunks()
+
+    def artifacts(self, name: str) -> list[ArtifactView]:
+        return cast("list[ArtifactView]", self._transport.call("GET", f"{self._run(name)}/artifacts"))
+
+    def archive(self, name: str, path: str | None = None) -> Iterator[bytes]:
+        """A tar stream of the artifacts, or of those at or below `path`."""
+        with self._transport.stream(f"{self._run(name)}/artifacts/archive", {"path": path}) as stream:
+            yield from stream.chunks()
+
+    def cache(self, workflow: str | None = None, *, older_than: float | None = None) -> PruneView:
+        """What `prune_cache` would free. `older_than` is seconds."""
+        query: Query = {"workflow": workflow, "older_than": older_than}
+        return cast("PruneView", self._transport.call("GET", f"{self._base}/cache", query=query))
+
+    def prune_cache(self, workflow: str | None = None, *, older_than: float | None = None) -> PruneView:
+        query: Query = {"workflow": workflow, "older_than": older_than}
+        return cast("PruneView", self._transport.call("DELETE", f"{self._base}/cache", query=query))
+
+    def _run(self, name: str) -> str:
+        return f"{self._base}/runs/{quote(name, safe='')}"

@@ -1,0 +1,119 @@
+"""The source of a run: an exact copy of the working folder, named by its content and stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dstack_cloud.client.listing import Entry, Listing, scan, unreadable
+from dstack_cloud.client.packing import CHUNK, Changed, open_file, pack
+from dstack_cloud.errors import UsageError
+
+if TYPE_CHECKING:
+    from dstack_cloud.api.schemas import CodeView
+
+TRIES = 3
+LARGE = 1 << 30  # bytes of a folder that is sent only after a question
+
+
+class Snapshot(NamedTuple):
+    """`sha256` names the content; `size` is bytes before compression. Every file entry's `detail` is its sha256."""
+
+    folder: Path
+    entries: list[Entry]
+    sha256: str
+    size: int
+    warnings: list[str]
+
+    @property
+    def view(self) -> CodeView:
+        files = sum(entry.kind != "dir" for entry in self.entries)
+        return {"sha256": self.sha256, "size": self.size, "files": files}
+
+
+class CodeStore(Protocol):
+    """Where snapshots go; `Client` is one."""
+
+    def has_code(self, sha256: str) -> bool: ...
+    def put_code(self, sha256: str, packed: Iterator[bytes]) -> None: ...
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where `folder` is the home folder or holds it (`/` does): copying that is hardly meant."""
+    home = Path(os.path.realpath(Path.home()))
+    if home.is_relative_to(os.path.realpath(folder)):
+        raise UsageError(
+            f"{folder} is {'your home folder' if home.samefile(folder) else 'far more than a project'}: it isn't copied",
+            "run it in the folder of your project, or add --force to copy all of this one",
+        )
+
+
+def check_paths(folder: Path, paths: list[str]) -> None:
+    """Raises UsageError for an artifact or cache path that leads out of `folder` through a symlink."""
+    root = os.path.realpath(folder)
+    for path in paths:
+        if path.startswith("~"):
+            continue
+        place = os.path.realpath(f"{root}/{path}")
+        if place != root and not place.startswith(root.rstrip("/") + "/"):
+            raise UsageError(
+                f"the path {path} leads out of the working folder through a symlink, to {place}",
+                "artifacts and caches must lie in the working folder or below ~/: name the real folder there",
+            )
+
+
+def measure(listing: Listing) -> Snapshot:
+    """Reads every file once. Raises UsageError for one that can't be read, Changed for one that is gone."""
+    entries = [_measured(listing.folder, entry) if entry.kind == "file" else entry for entry in listing.entries]
+    digest = hashlib.sha256(b"".join(map(_manifest_line, entries)))
+    size = sum(entry.size for entry in entries)
+    return Snapshot(listing.folder, entries, digest.hexdigest(), size, listing.warnings)
+
+
+def _manifest_line(entry: Entry) -> bytes:
+    fields = f"{entry.kind}\0{entry.mode:o}\0{entry.size}\0{entry.detail}\0{entry.path}\0\n"
+    return os.fsencode(fields)
+
+
+def _measured(folder: Path, entry: Entry) -> Entry:
+    try:
+        descriptor = open_file(f"{folder}/{entry.path}")
+    except FileNotFoundError as error:
+        raise Changed(entry.path) from error
+    except OSError as error:
+        raise unreadable(entry.path, error) from error
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        while data := os.read(descriptor, CHUNK):
+            digest.update(data)
+            size += len(data)
+    except OSError as error:
+        raise unreadable(entry.path, error) from error
+    finally:
+        os.close(descriptor)
+    return Entry(entry.path, "file", entry.mode, size, digest.hexdigest())
+
+
+def store(client: CodeStore, folder: Path, *, state_folder: Path, approve: Callable[[Listing], None]) -> Snapshot:
+    """Takes a snapshot and sends it where the server hasn't got it. `approve` is asked before a large folder (over 1 GiB)
+    is read, and raises to refuse. Raises UsageError for a file that can't be read or keeps changing."""
+    changed = ""
+    for attempt in range(TRIES):
+        listing = scan(folder, state_folder)
+        if attempt == 0 and listing.size > LARGE:
+            approve(listing)
+        try:
+            snapshot = measure(listing)
+            if not client.has_code(snapshot.sha256):
+                client.put_code(snapshot.sha256, pack(folder, snapshot.entries))
+            return snapshot
+        except Changed as change:
+            changed = change.path
+    raise UsageError(
+        f"{changed} changes while it is copied",
+        f"stop what writes to it, or name it in .gitignore or .dstackignore so that it stays here ({TRIES} tries were made)",
+    )

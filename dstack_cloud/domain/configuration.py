@@ -1,0 +1,76 @@
+"""`config.yaml` of the state folder: projects, their backends, their home store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from dstack_cloud import errors
+from dstack_cloud.domain.resources import Frozen
+
+DEFAULT_PROJECT = "main"
+
+
+class ProjectSettings(Frozen):
+    """`backends`: which may serve a job that names none; `store` is a URL, by default a folder in the state folder.
+
+    `settings` by backend, as that backend's config model reads them.
+    """
+
+    backends: tuple[str, ...] = ("local",)
+    store: str = ""
+    settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("backends")
+    @classmethod
+    def _some_backend(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("a project needs a backend at least")
+        return value
+
+
+class Configuration(Frozen):
+    """`ca_bundle` is the path of a PEM file that goes onto instances and into containers (a company's proxy)."""
+
+    projects: Mapping[str, ProjectSettings] = Field(default_factory=lambda: {DEFAULT_PROJECT: ProjectSettings()})
+    ca_bundle: str = ""
+    default_image: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    path: str
+    text: str
+
+
+def parse_configuration(source: Source | None, environment: Mapping[str, str]) -> Configuration:
+    """The file, with DSTACK_CA_BUNDLE and DSTACK_DEFAULT_IMAGE over it; no file is a good configuration too.
+
+    Raises ConfigurationError with the file, the key and what is wrong.
+    """
+    raw = _load(source) if source else {}
+    for name, key in (("DSTACK_CA_BUNDLE", "ca_bundle"), ("DSTACK_DEFAULT_IMAGE", "default_image")):
+        if environment.get(name):
+            raw[key] = environment[name]
+    try:
+        return Configuration.model_validate(raw)
+    except ValidationError as error:
+        where = source.path if source else "the environment"
+        lines = [f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise errors.ConfigurationError(f"{where}: {'; '.join(lines)}", "mend that, then try again") from None
+
+
+def _load(source: Source) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(source.text)
+    except yaml.YAMLError as error:
+        raise errors.ConfigurationError(f"{source.path} isn't YAML: {error}") from None
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise errors.ConfigurationError(f"{source.path} must be a mapping, with `projects:` at its root")
+    return raw

@@ -1,0 +1,59 @@
+"""What the runner is told: the job in its protocol's words (docs/dev/runner-protocol.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dstack_cloud.backends.base import Capabilities
+from dstack_cloud.domain.jobs import JobSpec
+from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.orchestrator.world import World
+
+DEFAULT_PYTHON = "3.11"
+CODE_INPUT = "code"
+
+
+def cache_name(index: int) -> str:
+    return f"cache-{index}"
+
+
+def image_of(spec: JobSpec, capabilities: Capabilities) -> str | None:
+    """The image the job runs in on such a machine; None: as a process group."""
+    if spec.image:
+        return spec.image
+    if capabilities.default_image is None:
+        return None
+    return capabilities.default_image.replace("{python}", spec.python or DEFAULT_PYTHON)
+
+
+def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
+    """Confidential values are unsealed here, to go over the link and nowhere else."""
+    spec = job.spec
+    confidential = world.unsealer.open(job.sealed)
+    image = image_of(spec, capabilities)
+    auth = confidential.registry_auth
+    return {
+        "attempt": instance.id,
+        "run_name": job.run_name,
+        "job_name": job.name,
+        "workflow": spec.workflow,
+        "mode": "process" if image is None else "docker",
+        "image": image,
+        "commands": list(spec.commands),
+        "entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
+        "env": {**confidential.env, "DSTACK_ATTEMPT": instance.id},
+        "registry_auth": None if auth is None else {"username": auth.username, "password": auth.password},
+        "python": spec.python,
+        "working_dir": spec.working_dir,
+        "home_dir": spec.home_dir,
+        "inputs": ([CODE_INPUT] if job.code else []) + [cache_name(n) for n in range(len(spec.cache))],
+        "artifacts": [saved.path for saved in spec.artifacts],
+        "caches": [saved.path for saved in spec.cache],
+        "ports": [{"app": port.app, "local": port.local} for port in spec.ports],
+        "gpus": spec.requirements.gpu.count if spec.requirements.gpu else 0,
+        "memory_limit": None,
+        "shm_size": spec.requirements.shm_size,
+        "max_duration": spec.max_duration,
+        "grace": spec.grace,
+        "ca_bundle": world.ca_bundle or None,
+    }

@@ -1,0 +1,162 @@
+"""The step of a job: load, observe, decide, make at most one outside call, record."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+
+from dstack_cloud import errors
+from dstack_cloud.domain.resources import Offer
+from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.states import InstanceStatus, JobStatus
+from dstack_cloud.orchestrator import plan
+from dstack_cloud.orchestrator.world import World
+from dstack_cloud.runner_bootstrap.link import LinkError
+from dstack_cloud.storage import layout
+
+_STOPPING = {"stop": JobStatus.STOPPING, "abort": JobStatus.ABORTING}
+
+
+def step(world: World, job: Job) -> None:
+    """Takes a claimed job one small step further and gives its lease back."""
+    if job.status.finished:
+        world.save_job(job, next_check_in=None)
+    elif job.status in (JobStatus.PENDING, JobStatus.SUBMITTED):
+        _place(world, job)
+    else:
+        _watch(world, job)
+
+
+def _place(world: World, job: Job) -> None:
+    if job.stop_request:
+        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+        return
+    launches = world.database.instances.of_jobs([job.id])
+    attempt = plan.launch_attempt(job, launches)
+    refused = [launch for launch in launches if launch.attempt == attempt]
+    try:
+        offers = find_offers(world, job)
+    except errors.BackendError as error:
+        _give_up(world, job, "no_offers", error.summary)
+        return
+    offer = plan.next_offer(offers, refused)
+    if offer is None:
+        _give_up(world, job, "no_offers", plan.no_offer_message(refused))
+        return
+    _launch(world, job, attempt, offer)
+
+
+def _give_up(world: World, job: Job, reason: str, message: str) -> None:
+    failed = plan.finish(job, JobStatus.FAILED, world.clock(), reason=reason, message=message)
+    world.save_job(failed, next_check_in=None)
+
+
+def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
+    """The intent: both rows commit together, before any machine is asked for."""
+    instance = Instance(
+        id=f"{job.run_name}-{secrets.token_hex(5)}",
+        project=job.project,
+        job_id=job.id,
+        run_name=job.run_name,
+        attempt=attempt,
+        offer=offer,
+        created_at=world.clock(),
+        next_check_at=world.clock(),
+    )
+    submitted = replace(job, status=JobStatus.SUBMITTED)
+    provisioning = replace(submitted, status=JobStatus.PROVISIONING, attempt=attempt, instance_id=instance.id)
+    with world.database.transaction():
+        world.database.instances.add(instance)
+        world.save_job(replace(provisioning, message=""), next_check_in=world.timing.poll)
+    world.wake()
+
+
+def find_offers(world: World, job: Job) -> list[Offer]:
+    """Offers of all backends the job may use. A backend that can't serve it is skipped while another can;
+    raises what the last one said when none can."""
+    requirements = job.spec.requirements
+    offers: list[Offer] = []
+    last: errors.BackendError | None = None
+    backends = world.backends[job.project]
+    for name in requirements.backends:
+        try:
+            offers += backends[name].offers(requirements)
+        except errors.BackendError as error:
+            last = error
+    if not offers and last is not None:
+        raise last
+    return offers
+
+
+def _watch(world: World, job: Job) -> None:
+    instance = world.database.instances.get(job.instance_id)
+    if instance is None:
+        _give_up(world, job, "lost", "its machine is unknown")
+        return
+    report = read_report(world, job, instance)
+    if report is not None and report.phase == "finished":
+        _save_progress(world, job, plan.follow_report(job, report, world.clock()))
+    elif instance.status is InstanceStatus.REFUSED:
+        _refused(world, job, instance)
+    elif not instance.status.alive or instance.status is InstanceStatus.TERMINATING:
+        _lost(world, job, instance)
+    elif job.stop_request and job.status is not _STOPPING[job.stop_request]:
+        _stop(world, job, instance)
+    elif report is not None:
+        _save_progress(world, job, plan.follow_report(job, report, world.clock()))
+    else:
+        world.save_job(job, next_check_in=world.timing.poll)
+
+
+def _save_progress(world: World, before: Job, job: Job) -> None:
+    world.save_job(job, next_check_in=None if job.status.finished else world.timing.poll)
+    if job.status.finished and not before.status.finished:
+        world.wake_instance(job.instance_id)
+
+
+def _refused(world: World, job: Job, instance: Instance) -> None:
+    if job.stop_request:
+        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+        return
+    world.save_job(replace(job, status=JobStatus.PENDING, message=instance.wrong), next_check_in=0.0)
+
+
+def _lost(world: World, job: Job, instance: Instance) -> None:
+    if job.stop_request:
+        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+        return
+    _give_up(world, job, "lost", plan.lost_message(instance))
+
+
+def _stop(world: World, job: Job, instance: Instance) -> None:
+    """Before the runner has the job there is nothing to save: the job ends here, and its machine with it."""
+    if instance.status is not InstanceStatus.BUSY:
+        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+        world.wake_instance(instance.id)
+        return
+    try:
+        world.links.open(instance).stop(abort=job.stop_request == "abort")
+    except (LinkError, errors.RunnerUnreachable, errors.SshError):
+        world.save_job(job, next_check_in=world.timing.longest_retry)
+        world.wake_instance(instance.id)
+        return
+    world.save_job(replace(job, status=_STOPPING[job.stop_request], message=""), next_check_in=world.timing.poll)
+
+
+def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport | None:
+    """The runner's last word in the store; None while there is none."""
+    place = layout.AttemptPlace(job.run_name, job.name, instance.attempt)
+    try:
+        raw = json.loads(world.stores[job.project].get(place.status))
+    except errors.NotFound:
+        return None
+    if raw.get("attempt") != instance.id:
+        return None
+    return plan.RunnerReport(
+        phase=raw["phase"],
+        message=raw["message"] or "; ".join(raw.get("warnings", [])),
+        exit_code=raw["exit_code"],
+        reason=raw["reason"],
+        started_at=raw["started_at"],
+    )

@@ -1,0 +1,51 @@
+"""Orphans: what carries our owner tag and belongs to no living row is terminated."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from dstack_cloud import errors
+from dstack_cloud.backends.base import Backend, Owned
+from dstack_cloud.orchestrator.world import World
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Orphan:
+    project: str
+    backend: str
+    machine: Owned
+
+
+def find_orphans(world: World) -> list[Orphan]:
+    """The listing is read before the rows: a machine made in between has its row already, because intent comes first."""
+    listed = [
+        (project, name, machine)
+        for project, backends in world.backends.items()
+        for name, backend in backends.items()
+        for machine in _owned(backend)
+    ]
+    alive = {instance.id for instance in world.database.instances.alive()}
+    return [Orphan(project, name, machine) for project, name, machine in listed if machine.key not in alive]
+
+
+def _owned(backend: Backend) -> list[Owned]:
+    try:
+        return backend.list_owned()
+    except errors.BackendError as error:
+        log.info("%s can't list its machines now: %s", backend.name, error.summary)
+        return []
+
+
+def reap(world: World) -> list[Orphan]:
+    """Terminates all orphans and says which they were."""
+    orphans = find_orphans(world)
+    for orphan in orphans:
+        log.warning("terminating %s on %s: no row owns it", orphan.machine.ref, orphan.backend)
+        try:
+            world.backends[orphan.project][orphan.backend].terminate([orphan.machine.ref])
+        except errors.BackendError as error:
+            log.warning("%s: %s", error.code, error.summary)
+    return orphans

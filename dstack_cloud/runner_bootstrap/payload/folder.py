@@ -1,0 +1,53 @@
+"""What lies where in the runner's folder. It is private (0700): nobody else can reach what is inside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Folder:
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.lock = self.root / "lock"
+        self.state = self.root / "state.json"
+        self.log = self.root / "log"
+        self.log_times = self.root / "log_times"
+        self.work = self.root / "work"
+        self.home = self.root / "home"
+        self.python = self.root / "python"
+        self.ca_bundle = self.root / "ca-bundle.pem"
+        self.exit_code = self.root / "exit_code"
+
+    def make(self) -> None:
+        """Makes what isn't there; safe to call again."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for folder in (self.work, self.home):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+
+    def place(self, path: str) -> Path:
+        """Where a path of the job lies: `~/…` in its home folder, else in the working folder."""
+        if path == "~" or path.startswith("~/"):
+            return self.home / path[2:]
+        return self.work / path
+
+    def fingerprint(self, name: str) -> Path:
+        return self.root / f"{name}.fingerprint"
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replaces the file whole: after a power cut there is the old or the new one. Mode 0600."""
+    partial = path.with_name(path.name + ".partial")
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

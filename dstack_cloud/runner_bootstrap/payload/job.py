@@ -1,0 +1,138 @@
+"""The job as the server hands it over."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class BadJob(ValueError):
+    """The JSON isn't a job; the text says which field and why."""
+
+
+class Port(NamedTuple):
+    app: int
+    local: int
+
+
+class Job(NamedTuple):
+    """The fields of docs/dev/runner-protocol.md: sizes in bytes, durations in seconds."""
+
+    attempt: str
+    run_name: str
+    job_name: str
+    workflow: str
+    mode: str
+    image: str
+    commands: tuple[str, ...]
+    entrypoint: tuple[str, ...] | None
+    env: dict[str, str]
+    registry_auth: dict[str, str] | None
+    python: str | None
+    working_dir: str
+    home_dir: str
+    inputs: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    caches: tuple[str, ...]
+    ports: tuple[Port, ...]
+    gpus: int
+    memory_limit: int | None
+    shm_size: int | None
+    max_duration: float | None
+    grace: float
+    ca_bundle: str | None
+
+    def without_secrets(self) -> dict[str, Any]:
+        """JSON that may lie on the disk: enough to go on after a restart."""
+        kept = self._asdict()
+        return {**kept, "env": {}, "registry_auth": None, "ca_bundle": None}
+
+    def environment(self) -> dict[str, str]:
+        """The job's own variables and the runner's, which win. Unbuffered, so that Python's lines are seen as they are written."""
+        return {
+            "PYTHONUNBUFFERED": "1",
+            **self.env,
+            "RUN_NAME": self.run_name,
+            "DSTACK_RUN_NAME": self.run_name,
+            "DSTACK_JOB_NAME": self.job_name,
+            "DSTACK_ATTEMPT": self.attempt,
+        }
+
+
+_OPTIONAL: dict[str, Any] = {
+    "image": "",
+    "entrypoint": None,
+    "registry_auth": None,
+    "python": None,
+    "working_dir": ".",
+    "home_dir": "/root",
+    "gpus": 0,
+    "memory_limit": None,
+    "shm_size": None,
+    "max_duration": None,
+    "grace": 10,
+    "ca_bundle": None,
+    "workflow": "",
+    "run_name": "",
+    "job_name": "",
+    "env": {},
+    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports"), ()),
+}
+_LISTS = ("commands", "inputs", "artifacts", "caches")
+_NUMBERS = ("gpus", "memory_limit", "shm_size", "max_duration", "grace")
+
+
+def parse_job(raw: object) -> Job:
+    """Raises BadJob. Unknown fields are ignored: a newer server may say more than this runner knows."""
+    if not isinstance(raw, dict):
+        raise BadJob("a job is a JSON object")
+    values = {key: raw[key] if raw.get(key) is not None else _OPTIONAL.get(key) for key in Job._fields}
+    for key in ("attempt", "mode"):
+        if not isinstance(values[key], str) or not values[key]:
+            raise BadJob(f"`{key}` is missing")
+    if values["mode"] not in ("process", "docker"):
+        raise BadJob(f"`mode` is {values['mode']!r}, not process or docker")
+    if values["mode"] == "docker" and not values["image"]:
+        raise BadJob("a docker job needs `image`")
+    for key in _LISTS:
+        values[key] = _strings(key, values[key])
+    if values["entrypoint"] is not None:
+        values["entrypoint"] = _strings("entrypoint", values["entrypoint"])
+    for key in _NUMBERS:
+        if values[key] is not None and not isinstance(values[key], (int, float)):
+            raise BadJob(f"`{key}` is {values[key]!r}, not a number")
+    values["env"] = _mapping("env", values["env"])
+    if values["registry_auth"] is not None:
+        values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
+    values["ports"] = _ports(values["ports"])
+    _check_inputs(values["inputs"], len(values["caches"]))
+    return Job(**values)
+
+
+def _strings(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise BadJob(f"`{key}` is not a list of strings")
+    return tuple(value)
+
+
+def _mapping(key: str, value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise BadJob(f"`{key}` is not an object of strings")
+    return dict(value)
+
+
+def _ports(value: object) -> tuple[Port, ...]:
+    try:
+        return tuple(Port(int(app), int(local)) for app, local in (_pair(item) for item in value))  # type: ignore[attr-defined]
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadJob("`ports` is not a list of {app, local}") from error
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    return (item["app"], item["local"]) if isinstance(item, dict) else (item[0], item[1])
+
+
+def _check_inputs(inputs: tuple[str, ...], caches: int) -> None:
+    known = {"code", *(f"cache-{number}" for number in range(caches))}
+    for name in inputs:
+        if name not in known:
+            raise BadJob(f"`inputs` names {name!r}, which is neither `code` nor a cache of the job")

@@ -1,0 +1,130 @@
+"""Unpacks a tar stream below a folder, and never beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+BLOCK = 512
+READ_SIZE = 2**18
+
+
+class BadArchive(ValueError):
+    """The stream isn't a whole tar, or has a member that leads out of the folder."""
+
+
+class Source(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class _Watched:
+    """Remembers the end of what was read: a whole tar ends in a block of zeros."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.tail = b""
+
+    def read(self, size: int) -> bytes:
+        data = self._source.read(size)
+        self.tail = (self.tail + data)[-BLOCK:] if len(data) < BLOCK else data[-BLOCK:]
+        return data
+
+
+def unpack(source: Source, folder: Path) -> None:
+    """Adds the tar's members to the folder, modes and times of files kept, owners not. Raises BadArchive, OSError."""
+    watched = _Watched(source)
+    target = _Target(folder)
+    try:
+        with tarfile.open(
+            fileobj=cast(BinaryIO, watched), mode="r|", bufsize=READ_SIZE, encoding="utf-8", errors="surrogateescape"
+        ) as archive:
+            while (member := archive.next()) is not None:
+                target.add(archive, member)
+                archive.members.clear()  # it would keep every one of a hundred thousand
+    except BadArchive:
+        raise
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise BadArchive(f"not a tar stream: {error}") from error
+    while watched.read(READ_SIZE):
+        pass
+    if watched.tail.strip(b"\0") or len(watched.tail) < BLOCK:
+        raise BadArchive("the tar stream ended early")
+    target.set_folder_modes()
+
+
+class _Target:
+    def __init__(self, folder: Path) -> None:
+        self._root = str(folder)
+        # folders known to be real ones: nobody else writes here before the job starts
+        self._real = {self._root}
+        self._modes: dict[str, int] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        path = self._path(member.name)
+        if member.isdir():
+            self._enter(path, member.name)
+            self._modes[path] = member.mode & 0o777
+            return
+        if path == self._root:
+            raise BadArchive(f"{member.name!r} stands for the folder itself")
+        self._enter(os.path.dirname(path), member.name)
+        self._make_room(path, member.name)
+        if member.isreg():
+            self._write(archive, member, path)
+        elif member.issym():
+            os.symlink(member.linkname, path)
+        elif member.islnk():
+            self._link(member, path)
+        else:
+            raise BadArchive(f"{member.name!r} is neither a file, a folder nor a link")
+
+    def set_folder_modes(self) -> None:
+        """Last, so that a folder that can't be written may have contents; the innermost first."""
+        for path in sorted(self._modes, key=len, reverse=True):
+            os.chmod(path, self._modes[path])
+
+    def _path(self, name: str) -> str:
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts:
+            raise BadArchive(f"{name!r} leads out of the folder")
+        return os.path.join(self._root, *(part for part in parts if part not in ("", ".")))
+
+    def _enter(self, path: str, name: str) -> None:
+        """Makes the folder and those above it; refuses to go through a symlink."""
+        if path in self._real:
+            return
+        self._enter(os.path.dirname(path), name)
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            if os.path.islink(path) or not os.path.isdir(path):
+                raise BadArchive(f"{name!r} leads through a link or a file") from None
+            os.chmod(path, os.stat(path).st_mode | 0o700)
+        self._real.add(path)
+
+    def _make_room(self, path: str, name: str) -> None:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError) as error:
+            raise BadArchive(f"{name!r} would replace a folder") from error
+
+    def _write(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+        content = archive.extractfile(member)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "wb", buffering=0) as file:
+            if content is not None and member.size:
+                shutil.copyfileobj(content, file, READ_SIZE)
+            os.fchmod(fd, member.mode & 0o777)
+            os.utime(fd, (member.mtime, member.mtime))
+
+    def _link(self, member: tarfile.TarInfo, path: str) -> None:
+        original = self._path(member.linkname)
+        if os.path.dirname(original) not in self._real or not os.path.isfile(original) or os.path.islink(original):
+            raise BadArchive(f"{member.name!r} links to {member.linkname!r}, which isn't a file before it")
+        os.link(original, path)

@@ -1,0 +1,106 @@
+"""The HTTP application. Routers call services; every DstackError becomes an ErrorView."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from dstack_cloud import errors
+from dstack_cloud.api import schemas
+from dstack_cloud.server.routers import artifacts, code, runs, server
+from dstack_cloud.services.context import Context
+from dstack_cloud.services.workflows import WorkflowProblems
+from dstack_cloud.version import __version__
+
+log = logging.getLogger(__name__)
+
+# streams of attached terminals each hold a worker thread while they wait
+STREAM_THREADS = 256
+
+_STATUS: tuple[tuple[type[errors.DstackError], int], ...] = (
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.InvalidConfiguration, 400),
+    (errors.UsageError, 400),
+    (errors.BackendError, 502),
+    (errors.RunnerError, 502),
+    (errors.SshError, 502),
+)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Presence:
+    """Counts requests, so that the server knows when nobody needs it, and names the version in every answer."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], state: Any) -> None:
+        self._app = app
+        self._state = state
+        self._threads_set = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._threads_set:
+            anyio.to_thread.current_default_thread_limiter().total_tokens = STREAM_THREADS
+            self._threads_set = True
+
+        async def send_with_version(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (schemas.VERSION_HEADER.encode(), __version__.encode()),
+                ]
+            await send(message)
+
+        self._state.requests += 1
+        try:
+            await self._app(scope, receive, send_with_version)
+        finally:
+            self._state.requests -= 1
+            self._state.asked_at = time.monotonic()
+
+
+def make_app(context: Context, home: Path) -> FastAPI:
+    app = FastAPI(title="dstack", version=__version__, docs_url=None, redoc_url=None)
+    app.state.context = context
+    app.state.home = home
+    app.state.started_at = time.time()
+    app.state.pid = os.getpid()
+    app.state.requests = 0
+    app.state.asked_at = time.monotonic()
+    for router in (server.router, runs.router, code.router, artifacts.router):
+        app.include_router(router)
+    app.add_middleware(Presence, state=app.state)
+    app.add_exception_handler(errors.DstackError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, errors.DstackError):
+        raise error
+    status = next((status for cls, status in _STATUS if isinstance(error, cls)), 500)
+    body: schemas.ErrorView = {"code": error.code, "summary": error.summary, "hint": error.hint}
+    if isinstance(error, WorkflowProblems):
+        body["problems"] = error.problems
+    return JSONResponse(body, status)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    text = str(error) if not isinstance(error, RequestValidationError) else _first(error)
+    return JSONResponse({"code": "UsageError", "summary": f"a request this server can't read: {text}", "hint": None}, 400)
+
+
+def _first(error: RequestValidationError) -> str:
+    item = error.errors()[0]
+    return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from dstack_cloud.api import schemas
+from dstack_cloud.server.routers.context import ServerContext
+from dstack_cloud.services import follow as following
+from dstack_cloud.services import logs, runs, workflows
+
+router = APIRouter(prefix="/api/projects/{project}")
+
+OCTETS = "application/octet-stream"
+
+
+@router.post("/plan")
+def plan(project: str, body: schemas.RunRequest, context: ServerContext) -> schemas.PlanView:
+    return workflows.plan_view(workflows.plan_run(context, project, body))
+
+
+@router.post("/runs")
+def submit(project: str, body: schemas.RunRequest, context: ServerContext) -> schemas.RunView:
+    return runs.submit(context, project, body)
+
+
+@router.get("/runs")
+def list_runs(
+    project: str,
+    context: ServerContext,
+    everything: Annotated[bool, Query(alias="all")] = False,
+    last: Annotated[int | None, Query(ge=1)] = None,
+) -> list[schemas.RunView]:
+    return runs.list_runs(context, project, everything=everything, last=last)
+
+
+@router.get("/runs/{run}")
+def get_run(project: str, run: str, context: ServerContext) -> schemas.RunView:
+    found, _ = runs.find(context, project, run)
+    return runs.view(context, found)
+
+
+@router.delete("/runs/{run}")
+def remove(project: str, run: str, context: ServerContext) -> schemas.Json:
+    runs.remove(context, project, run)
+    return {}
+
+
+@router.post("/runs/{run}/stop")
+def stop(project: str, run: str, body: schemas.StopRequestBody, context: ServerContext) -> schemas.RunView:
+    return runs.stop(context, project, run, abort=body["abort"])
+
+
+@router.get("/runs/{run}/follow")
+def follow(project: str, run: str, context: ServerContext, offset: int = 0) -> StreamingResponse:
+    return StreamingResponse(following.Follower(context, project, run, offset).frames(), media_type=OCTETS)
+
+
+@router.get("/runs/{run}/logs")
+def read_logs(
+    project: str,
+    run: str,
+    context: ServerContext,
+    request: Annotated[logs.LogRequest, Query()],
+) -> StreamingResponse:
+    _, jobs = runs.find(context, project, run)
+    chunks = (chunk for job in jobs for chunk in logs.read_log(context, job.id, request) if chunk)
+    return StreamingResponse(chunks, media_type=OCTETS)

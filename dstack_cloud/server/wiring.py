@@ -1,0 +1,102 @@
+"""The composition root: here, and only here, concrete classes meet."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dstack_cloud import errors
+from dstack_cloud.backends.base import Backend
+from dstack_cloud.backends.registry import make_backends
+from dstack_cloud.db import open_database
+from dstack_cloud.domain.configuration import Configuration, Source, parse_configuration
+from dstack_cloud.domain.repositories import Database
+from dstack_cloud.orchestrator.keys import KeyStore
+from dstack_cloud.orchestrator.links import RunnerLinks
+from dstack_cloud.orchestrator.scheduler import Scheduler
+from dstack_cloud.orchestrator.world import World
+from dstack_cloud.services.context import Context
+from dstack_cloud.services.sealing import load_sealer
+from dstack_cloud.storage.base import Store
+from dstack_cloud.storage.store import open_store
+
+
+@dataclass(frozen=True)
+class Server:
+    context: Context
+    scheduler: Scheduler
+    database: Database
+
+    def active(self) -> bool:
+        """Whether a job is unfinished or a machine may cost money."""
+        return bool(self.database.jobs.unfinished() or self.database.instances.alive())
+
+
+def wire(home: Path) -> Server:
+    """Raises ConfigurationError for a bad config.yaml or a database of a newer version."""
+    configuration = read_configuration(home)
+    sealer = load_sealer(home / "secret.key")
+    installation = _installation(home)
+    database = open_database(os.environ.get("DSTACK_DATABASE") or f"sqlite:///{home / 'dstack.db'}")
+    if not os.environ.get("DSTACK_DATABASE"):
+        # the lock on the state folder says that whoever held these rows is dead
+        database.forget_leases()
+    world = World(
+        clock=time.time,
+        database=database,
+        stores={name: _store(home, name, configuration) for name in configuration.projects},
+        backends={name: _backends(home, name, configuration, installation) for name in configuration.projects},
+        links=RunnerLinks(KeyStore(home / "keys")),
+        unsealer=sealer,
+        installation=installation,
+        ca_bundle=_ca_bundle(configuration),
+    )
+    scheduler = Scheduler(world)
+    return Server(Context(scheduler.world, sealer, configuration.projects), scheduler, database)
+
+
+def read_configuration(home: Path) -> Configuration:
+    path = home / "config.yaml"
+    source = Source(str(path), path.read_text()) if path.exists() else None
+    return parse_configuration(source, os.environ)
+
+
+def _installation(home: Path) -> str:
+    """The owner tag of this state folder: what carries it on any cloud is ours."""
+    path = home / "installation"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex)
+    return path.read_text().strip()
+
+
+def _store(home: Path, project: str, configuration: Configuration) -> Store:
+    url = configuration.projects[project].store or f"file://{home / 'store' / project}"
+    return open_store(url)
+
+
+def _backends(home: Path, project: str, configuration: Configuration, installation: str) -> Mapping[str, Backend]:
+    settings = configuration.projects[project]
+    per_backend = {name: dict(values) for name, values in settings.settings.items()}
+    if os.environ.get("DSTACK_LOCAL_MODE"):
+        per_backend.setdefault("local", {})["mode"] = os.environ["DSTACK_LOCAL_MODE"]
+    backends = make_backends(home, installation, per_backend, configuration.default_image)
+    for name in settings.backends:
+        if name not in backends:
+            known = ", ".join(sorted(backends))
+            raise errors.ConfigurationError(
+                f"project {project}: there is no backend {name!r}", f"this version has: {known}"
+            )
+    return backends
+
+
+def _ca_bundle(configuration: Configuration) -> str:
+    if not configuration.ca_bundle:
+        return ""
+    try:
+        return Path(configuration.ca_bundle).expanduser().read_text()
+    except OSError as error:
+        raise errors.ConfigurationError(f"ca_bundle can't be read: {error}", "name a PEM file") from None

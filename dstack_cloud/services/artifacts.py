@@ -1,0 +1,52 @@
+"""What jobs left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dstack_cloud import errors
+from dstack_cloud.api import schemas
+from dstack_cloud.services import runs
+from dstack_cloud.services.context import Context
+from dstack_cloud.storage import artifacts, caches, layout
+
+
+def list_artifacts(context: Context, project: str, name: str) -> list[schemas.ArtifactView]:
+    run, jobs = runs.find(context, project, name)
+    found: list[schemas.ArtifactView] = []
+    for job in jobs:
+        manifest = artifacts.load_manifest(context.store(project), layout.JobPlace(run.name, job.name))
+        for entry in manifest.entries if manifest else ():
+            found.append(
+                {"job": job.name, "path": entry.path, "size": entry.size, "kind": entry.kind, "sha256": entry.sha256}
+            )
+    return found
+
+
+def archive(context: Context, project: str, name: str, prefix: str) -> Iterator[bytes]:
+    """A tar stream of one job's artifacts. Raises NotFound where there are none."""
+    run, jobs = runs.find(context, project, name)
+    store = context.store(project)
+    for job in jobs:
+        manifest = artifacts.load_manifest(store, layout.JobPlace(run.name, job.name))
+        if manifest is not None and any(entry.path.startswith(prefix) for entry in manifest.entries):
+            return artifacts.archive(store, manifest, prefix)
+    what = f"no artifact {prefix!r}" if prefix else "no artifacts"
+    raise errors.NotFound(f"{name} has {what}", "`dstack artifacts RUN` lists what there is")
+
+
+def list_caches(context: Context, project: str, workflow: str) -> schemas.PruneView:
+    entries = caches.list_caches(context.store(project), workflow)
+    views: list[schemas.CacheView] = [
+        {"workflow": entry.workflow, "size": entry.size, "modified_at": entry.modified_at} for entry in entries
+    ]
+    return {"entries": views, "bytes": sum(view["size"] for view in views)}
+
+
+def prune_caches(context: Context, project: str, workflow: str, older_than: float | None) -> schemas.PruneView:
+    """`older_than` is UTC seconds: only what was saved before."""
+    freed = caches.prune(context.store(project), workflow, older_than)
+    views: list[schemas.CacheView] = [
+        {"workflow": entry.workflow, "size": entry.size, "modified_at": entry.modified_at} for entry in freed
+    ]
+    return {"entries": views, "bytes": sum(view["size"] for view in views)}

@@ -1,0 +1,100 @@
+"""The stream behind an attached terminal: states of a run and its jobs' logs, in frames (docs/dev/api.md)."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from dstack_cloud import errors
+from dstack_cloud.services import runs
+from dstack_cloud.services.context import Context
+from dstack_cloud.services.logs import LogRequest, read_log
+
+HEARTBEAT = 2.0
+# bounds what a slow reader makes the server hold: 64 chunks of at most 64 KiB a follower
+QUEUED = 64
+
+
+class Follower:
+    """One follower: a thread a job's log, one for the states, one queue that joins them."""
+
+    def __init__(self, context: Context, project: str, name: str, offset: int) -> None:
+        self._context, self._project, self._name, self._offset = context, project, name, offset
+        self._frames: queue.Queue[bytes | None] = queue.Queue(QUEUED)
+        self._gone = threading.Event()
+        self._logs: list[threading.Thread] = []
+
+    def frames(self) -> Iterator[bytes]:
+        """Raises NotFound before the first frame."""
+        _, jobs = runs.find(self._context, self._project, self._name)
+        self._logs = [threading.Thread(target=self._pump_log, args=(job.id, job.name), daemon=True) for job in jobs]
+        states = threading.Thread(target=self._pump_states, daemon=True)
+        for thread in (*self._logs, states):
+            thread.start()
+        return self._read()
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            while True:
+                try:
+                    frame = self._frames.get(timeout=HEARTBEAT)
+                except queue.Empty:
+                    # lets the server notice a reader that went away
+                    yield _header({"type": "tick"})
+                    continue
+                if frame is None:
+                    return
+                yield frame
+        finally:
+            self._gone.set()
+
+    def _put(self, frame: bytes | None) -> bool:
+        while not self._gone.is_set():
+            try:
+                self._frames.put(frame, timeout=HEARTBEAT)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _pump_log(self, job_id: str, job_name: str) -> None:
+        try:
+            for chunk in read_log(self._context, job_id, LogRequest(follow=True), offset=self._offset):
+                if self._gone.is_set():
+                    return
+                header = _header({"type": "log", "job": job_name, "size": len(chunk)})
+                if chunk and not self._put(header + chunk):
+                    return
+        except errors.DstackError as error:
+            self._put(_header({"type": "error", "summary": error.summary, "hint": error.hint}))
+
+    def _pump_states(self) -> None:
+        """The final state is the last frame: it waits until all of the log is out."""
+        changes = self._context.world.changes
+        sent = ""
+        while not self._gone.is_set():
+            seen = changes.count
+            try:
+                run, _ = runs.find(self._context, self._project, self._name)
+            except errors.NotFound:
+                break
+            view = runs.view(self._context, run)
+            ended = view["finished_at"] is not None
+            if ended:
+                for thread in self._logs:
+                    thread.join()
+            text = json.dumps(view, sort_keys=True)
+            if text != sent:
+                self._put(_header({"type": "run", "run": view}))
+                sent = text
+            if ended:
+                break
+            changes.wait(seen, HEARTBEAT)
+        self._put(None)
+
+
+def _header(frame: dict[str, Any]) -> bytes:
+    return json.dumps(frame).encode() + b"\n"

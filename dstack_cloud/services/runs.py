@@ -1,0 +1,151 @@
+"""Submitting, listing, stopping and removing runs."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dstack_cloud import errors
+from dstack_cloud.api import schemas
+from dstack_cloud.domain.names import new_run_name
+from dstack_cloud.domain.repositories import Stale
+from dstack_cloud.domain.runs import CodeRef, Job, Run, StopRequest
+from dstack_cloud.domain.states import JobStatus
+from dstack_cloud.services import views
+from dstack_cloud.services.context import Context
+from dstack_cloud.services.workflows import Plan, plan_run
+from dstack_cloud.storage import code, layout
+
+_rng = random.SystemRandom()
+MANY = 1_000_000
+
+
+def submit(context: Context, project: str, request: schemas.RunRequest) -> schemas.RunView:
+    """The rows of a new run; the orchestrator does the rest. Raises what `plan_run` raises, and Conflict without the code."""
+    source = request["code"]
+    if source is not None and not code.code_exists(context.store(project), source["sha256"]):
+        raise errors.Conflict("the code of this run isn't in the store", "run the command again")
+    database = context.world.database
+    name = new_run_name(lambda word: database.runs.names(project, word), _rng)
+    plan = plan_run(context, project, request, run_name=name)
+    run = Run(
+        id=uuid.uuid4().hex,
+        project=project,
+        name=name,
+        workflow=plan.workflow.name,
+        code=None if source is None else CodeRef(**source),
+        tag=request["tag"],
+        args=tuple(request["args"]),
+        created_at=context.world.clock(),
+    )
+    jobs = _jobs(context, run, plan)
+    with database.transaction():
+        database.runs.add(run)
+        for job in jobs:
+            database.jobs.add(job)
+    context.world.changes.notify()
+    context.world.wake()
+    return view(context, run)
+
+
+def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:
+    sealed = context.sealer.seal(plan.confidential)
+    return [
+        Job(
+            id=f"{run.name}.{spec.workflow}",
+            run_id=run.id,
+            project=run.project,
+            run_name=run.name,
+            name=spec.workflow,
+            spec=spec,
+            code=run.code,
+            sealed=sealed,
+            status=JobStatus.SUBMITTED,
+            submitted_at=run.created_at,
+            next_check_at=run.created_at,
+        )
+        for spec in plan.specs
+    ]
+
+
+def view(context: Context, run: Run) -> schemas.RunView:
+    return list_views(context, [run])[0]
+
+
+def list_views(context: Context, runs: Sequence[Run]) -> list[schemas.RunView]:
+    """Three queries however many runs there are."""
+    database = context.world.database
+    jobs = database.jobs.of_runs([run.id for run in runs])
+    instances = database.instances.of_jobs([job.id for job in jobs])
+    now = context.world.clock()
+    return [views.run_view(run, [job for job in jobs if job.run_id == run.id], instances, now) for run in runs]
+
+
+def list_runs(context: Context, project: str, *, everything: bool, last: int | None) -> list[schemas.RunView]:
+    """Newest first. Neither `everything` nor `last`: the unfinished ones, or where there is none, the last."""
+    context.project(project)
+    database = context.world.database
+    if everything or last is not None:
+        limit = MANY if last is None else last
+        return list_views(context, database.runs.recent(project, limit=limit))
+    unfinished = {job.run_name for job in database.jobs.unfinished(project)}
+    if not unfinished:
+        return list_views(context, database.runs.recent(project, limit=1))
+    runs = [run for name in unfinished if (run := database.runs.get(project, name)) is not None]
+    return list_views(context, sorted(runs, key=lambda run: run.created_at, reverse=True))
+
+
+def find(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
+    """A run by its name, with its jobs; or by the id of one job, with that one. Raises NotFound."""
+    context.project(project)
+    run_name, _, job_name = name.partition(".")
+    run = context.world.database.runs.get(project, run_name)
+    if run is None:
+        raise errors.NotFound(f"there is no run {run_name!r}", "`dstack ps -a` lists all runs")
+    jobs = context.world.database.jobs.of_runs([run.id])
+    chosen = [job for job in jobs if not job_name or job.name == job_name]
+    if not chosen:
+        known = ", ".join(job.id for job in jobs)
+        raise errors.NotFound(f"the run {run_name} has no job {job_name!r}", f"it has: {known}")
+    return run, chosen
+
+
+def stop(context: Context, project: str, name: str, *, abort: bool) -> schemas.RunView:
+    """Asks all its unfinished jobs (or the one named) to stop. A finished run is no error: nothing is left to stop."""
+    run, jobs = find(context, project, name)
+    for job in jobs:
+        _request_stop(context, job.id, "abort" if abort else "stop")
+    return view(context, run)
+
+
+def _request_stop(context: Context, job_id: str, request: StopRequest) -> None:
+    """Tried again while a step holds the row: the wish must not be lost."""
+    jobs = context.world.database.jobs
+    while True:
+        job = jobs.get(job_id)
+        if job is None or job.status.finished or job.stop_request in (request, "abort"):
+            return
+        try:
+            jobs.save(replace(job, stop_request=request), release=False)
+        except Stale:
+            continue
+        context.world.wake_job(job_id)
+        return
+
+
+def remove(context: Context, project: str, name: str) -> None:
+    """The rows and all objects of a finished run. Raises Conflict while it runs."""
+    run, jobs = find(context, project, name)
+    if any(not job.status.finished for job in jobs):
+        raise errors.Conflict(f"{run.name} is still running", f"`dstack stop {run.name}` first")
+    database, store = context.world.database, context.store(project)
+    instances = database.instances.of_jobs([job.id for job in jobs])
+    if any(instance.status.alive for instance in instances):
+        raise errors.Conflict(f"the machine of {run.name} is still being torn down", "try again in a moment")
+    for instance in instances:
+        store.delete([item.key for item in store.list(layout.statuses(instance.id))])
+    store.delete([item.key for item in store.list(layout.run_prefix(run.name))])
+    database.runs.delete(run.id)
+    context.world.changes.notify()

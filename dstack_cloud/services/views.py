@@ -1,0 +1,94 @@
+"""Rows as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_cloud.api import schemas
+from dstack_cloud.domain.resources import Machine, Offer
+from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
+
+
+def run_view(run: Run, jobs: Sequence[Job], instances: Sequence[Instance], now: float) -> schemas.RunView:
+    views = [job_view(job, [i for i in instances if i.job_id == job.id], now) for job in jobs]
+    ends = [job.finished_at for job in jobs]
+    codes = [job.exit_code for job in jobs if job.exit_code]
+    finished = all(job.status.finished for job in jobs)
+    return {
+        "name": run.name,
+        "workflow": run.workflow,
+        "project": run.project,
+        "status": str(run_status(list(jobs))),
+        "tag": run.tag,
+        "args": list(run.args),
+        "submitted_at": run.created_at,
+        "finished_at": max((end for end in ends if end is not None), default=None) if finished else None,
+        "exit_code": codes[0] if codes else (jobs[0].exit_code if jobs else None),
+        "cost": sum(view["cost"] for view in views),
+        "code": code_view(run.code),
+        "jobs": views,
+    }
+
+
+def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.JobView:
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": str(job.status),
+        "attempt": job.attempt,
+        "exit_code": job.exit_code,
+        "reason": job.reason,
+        "message": job.message,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "ports": [{"app": port.app, "local": port.local} for port in job.spec.ports],
+        "instances": [instance_view(instance) for instance in instances],
+        "cost": sum(cost(instance, now) for instance in instances),
+    }
+
+
+def instance_view(instance: Instance) -> schemas.InstanceView:
+    return {
+        "id": instance.id,
+        "backend": instance.offer.backend,
+        "region": instance.offer.region,
+        "instance_type": instance.offer.instance_type,
+        "spot": instance.offer.spot,
+        "price": instance.offer.price,
+        "status": str(instance.status),
+        "attempt": instance.attempt,
+        "wrong": instance.wrong,
+        "created_at": instance.created_at,
+        "terminated_at": instance.terminated_at,
+    }
+
+
+def cost(instance: Instance, now: float) -> float:
+    """USD so far; an unknown price counts nothing (the view shows the price as unknown)."""
+    if instance.started_at is None or not instance.offer.price:
+        return 0.0
+    return instance.offer.price * ((instance.terminated_at or now) - instance.started_at) / 3600
+
+
+def code_view(code: CodeRef | None) -> schemas.CodeView | None:
+    return None if code is None else {"sha256": code.sha256, "size": code.size, "files": code.files}
+
+
+def offer_view(offer: Offer) -> schemas.OfferView:
+    return {
+        "backend": offer.backend,
+        "region": offer.region,
+        "zone": offer.zone,
+        "instance_type": offer.instance_type,
+        "resources": resources_text(offer.machine),
+        "spot": offer.spot,
+        "price": offer.price,
+    }
+
+
+def resources_text(machine: Machine) -> str:
+    text = f"{machine.cpu} CPUs, {machine.memory / 2**30:.1f} GiB"
+    if machine.gpus:
+        text += f", {len(machine.gpus)} × {machine.gpus[0].name} ({machine.gpus[0].memory / 2**30:.0f} GiB)"
+    return text

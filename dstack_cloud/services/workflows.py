@@ -1,0 +1,155 @@
+"""Reading workflow files and planning a run: everything that can be refused is refused here, before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dstack_cloud import errors
+from dstack_cloud.api import schemas
+from dstack_cloud.domain import parsing, providers
+from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.services import views
+from dstack_cloud.services.context import Context
+
+
+class WorkflowProblems(errors.ConfigurationError):
+    """Files that can't be read as workflows; `problems` says where and why."""
+
+    def __init__(self, problems: Sequence[parsing.Problem]) -> None:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{count} in the workflow files")
+        self.problems = [problem_view(problem) for problem in problems]
+
+    @property
+    def code(self) -> str:
+        return errors.ConfigurationError.__name__
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that could start now."""
+
+    workflow: parsing.Workflow
+    specs: tuple[JobSpec, ...]
+    offers: tuple[tuple[Offer, ...], ...]
+    confidential: Confidential
+    needs_env: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def problem_view(problem: parsing.Problem) -> schemas.ProblemView:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "where": problem.where,
+        "text": problem.text,
+        "hint": problem.hint,
+    }
+
+
+def check_files(files: Sequence[schemas.SourceFile]) -> schemas.CheckView:
+    checked = parsing.check([(file["path"], file["text"]) for file in files])
+    return {
+        "workflows": [
+            {
+                "name": workflow.name,
+                "help": workflow.help or "",
+                "provider": workflow.provider,
+                "file": workflow.file,
+                "line": workflow.line,
+            }
+            for workflow in checked.workflows
+        ],
+        "problems": [problem_view(problem) for problem in checked.problems],
+    }
+
+
+def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run_name: str = "RUN") -> Plan:
+    """Raises WorkflowProblems, NotFound, UsageError, NotAvailableYet, or the BackendError of a machine that can't do it."""
+    checked = parsing.check([(file["path"], file["text"]) for file in request["files"]])
+    if checked.problems:
+        raise WorkflowProblems(checked.problems)
+    workflow = parsing.find(checked.workflows, request["workflow"])
+    _check_args(workflow, request["args"])
+    specs = providers.job_specs(workflow, run_name=run_name, args=request["args"], overrides=dict(request["overrides"]))
+    specs = [_with_backends(context, project, spec) for spec in specs]
+    offers = [tuple(_offers(context, project, spec)) for spec in specs]
+    needed = tuple(providers.needs_env(workflow))
+    return Plan(
+        workflow=workflow,
+        specs=tuple(specs),
+        offers=tuple(offers),
+        confidential=providers.confidential(workflow, request["env"]),
+        needs_env=needed,
+        warnings=tuple(_warnings(needed, request)),
+    )
+
+
+def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:
+    if not args or providers.uses_args(workflow):
+        return
+    hint = "put ${{ run.args }} into the workflow's commands where they belong, or leave them out"
+    raise errors.UsageError(f"the workflow {workflow.name!r} takes no arguments, and got: {' '.join(args)}", hint)
+
+
+def _with_backends(context: Context, project: str, spec: JobSpec) -> JobSpec:
+    asked = spec.requirements.backends or context.project(project).backends
+    known = context.backends(project)
+    for name in asked:
+        if name not in known:
+            raise errors.UsageError(f"there is no backend {name!r}", f"this version has: {', '.join(sorted(known))}")
+    requirements = spec.requirements.model_copy(update={"backends": tuple(asked)})
+    return spec.model_copy(update={"requirements": requirements})
+
+
+def _offers(context: Context, project: str, spec: JobSpec) -> list[Offer]:
+    offers: list[Offer] = []
+    refusals: list[errors.BackendError] = []
+    for name in spec.requirements.backends:
+        try:
+            offers += context.backends(project)[name].offers(spec.requirements)
+        except errors.BackendError as error:
+            refusals.append(error)
+    if not offers:
+        raise _no_offer(spec.requirements, refusals)
+    return sorted(offers, key=lambda offer: offer.sort_key)
+
+
+def _no_offer(requirements: Requirements, refusals: Sequence[errors.BackendError]) -> errors.DstackError:
+    if len(refusals) == 1:
+        return refusals[0]
+    if refusals:
+        text = "; ".join(refusal.summary for refusal in refusals)
+        return errors.InvalidConfiguration(f"no backend can run it: {text}", refusals[0].hint)
+    backends = ", ".join(requirements.backends)
+    return errors.InvalidConfiguration(
+        f"no offer of {backends} fits what the workflow asks for", "ask for less, or configure another backend"
+    )
+
+
+def _warnings(needed: Sequence[str], request: schemas.RunRequest) -> list[str]:
+    missing = [name for name in needed if name not in request["env"]]
+    if request["code"] is None or not missing:
+        return []
+    return [f"{name} is not set here, so the job doesn't get it" for name in missing]
+
+
+def plan_view(plan: Plan) -> schemas.PlanView:
+    return {
+        "workflow": plan.workflow.name,
+        "jobs": [
+            {
+                "name": spec.workflow,
+                "provider": spec.provider,
+                "image": spec.image,
+                "paths": [saved.path for saved in (*spec.artifacts, *spec.cache)],
+                "offers": [views.offer_view(offer) for offer in offers],
+            }
+            for spec, offers in zip(plan.specs, plan.offers, strict=True)
+        ],
+        "needs_env": list(plan.needs_env),
+        "warnings": list(plan.warnings),
+    }
