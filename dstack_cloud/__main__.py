@@ -1,5 +1,4 @@
-"""`python -m dstack_cloud` is `dstack`."""
-
 from dstack_cloud.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main()

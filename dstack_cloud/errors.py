@@ -9,6 +9,7 @@
     ├── ServerError                 3   the dstack server can't be reached or failed
     ├── RunnerError                 1   the runner on an instance refused or broke off
     │   └── RunnerUnreachable       1   no connection (retryable)
+    ├── StoreError                  1   the object store refused, failed, or gave other bytes than were put in (retryable)
     ├── SshError                    1   see `ssh`
     │   └── HostKeyMismatch         1   the machine showed another key than the one made for it
     └── BackendError                1   a cloud or machine refused; carries its own code and message
@@ -23,8 +24,6 @@
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 
 class DstackError(Exception):
@@ -49,11 +48,7 @@ class UsageError(DstackError):
 
 
 class ConfigurationError(UsageError):
-    """`problems`: every one of the files, each as the API's ProblemView (file, line, column, where, text, hint)."""
-
-    def __init__(self, summary: str, hint: str | None = None, *, problems: Sequence[Mapping[str, object]] = ()) -> None:
-        super().__init__(summary, hint)
-        self.problems = list(problems)
+    pass
 
 
 class NotAvailableYet(UsageError):
@@ -77,6 +72,10 @@ class RunnerError(DstackError):
 
 
 class RunnerUnreachable(RunnerError):
+    retryable = True
+
+
+class StoreError(DstackError):
     retryable = True
 
 

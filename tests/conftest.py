@@ -17,6 +17,9 @@ from tests.needs import LACKS
 
 STRICT = os.environ.get("DSTACK_TEST_STRICT") == "1"
 
+# a server that was told to stop, or a machine that is being removed, may take this long
+PATIENCE_SECONDS = 30
+
 DOCKER_BEFORE = pytest.StashKey[set[str]]()
 PROCESSES_BEFORE = pytest.StashKey[set[int]]()
 BASE = pytest.StashKey[Path]()
@@ -33,8 +36,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
     pytestconfig.stash[BASE] = base
     pytestconfig.stash[PROCESSES_BEFORE] = set(leftovers.processes(base))
     with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith("DSTACK_") and name != "DSTACK_TEST_STRICT":
+        for name in list(os.environ):
+            if name.startswith("DSTACK_") and not name.startswith("DSTACK_TEST_"):
                 patch.delenv(name)
         patch.setenv("DSTACK_HOME", str(base / "no-home"))
         yield
@@ -76,8 +79,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     stash = session.config.stash
     if BASE not in stash or hasattr(session.config, "workerinput"):
         return
-    left = stash[LEFT] = leftovers.remaining(stash[BASE], stash[DOCKER_BEFORE], stash[PROCESSES_BEFORE])
-    # on a laptop, another dstack of the user's may have come to life meanwhile
+    # on a laptop, another dstack of the user's may have come to life meanwhile: told, but no failure
+    patience = PATIENCE_SECONDS if STRICT else 1
+    before = leftovers.Before(docker=stash[DOCKER_BEFORE], processes=stash[PROCESSES_BEFORE])
+    left = stash[LEFT] = leftovers.remaining(stash[BASE], before, patience=patience)
     if STRICT and left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

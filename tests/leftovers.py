@@ -7,19 +7,25 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.needs import ask_engine, lacks_docker
-
-# a server that was told to stop, or a machine that is being removed, may take this long
-GRACE_SECONDS = 30
 
 KINDS = {
     "container": ("/containers/json?all=1", None, "Id"),
     "volume": ("/volumes", "Volumes", "Name"),
     "network": ("/networks", None, "Id"),
 }
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was there when the session began: `docker` as `in_docker` says it, `processes` by id."""
+
+    docker: set[str]
+    processes: set[int]
 
 
 def in_docker() -> set[str]:
@@ -64,12 +70,12 @@ def _about(process: Path) -> bytes:
     return b"\0".join(texts)
 
 
-def remaining(folder: Path, docker_before: set[str], processes_before: set[int]) -> list[str]:
-    """What is left after the grace period and wasn't there before. Ends the processes that it names."""
-    deadline = time.monotonic() + GRACE_SECONDS
+def remaining(folder: Path, before: Before, *, patience: float) -> list[str]:
+    """What is left after `patience` seconds and wasn't there before. Ends the processes that it names."""
+    deadline = time.monotonic() + patience
     while True:
-        running = {pid: text for pid, text in processes(folder).items() if pid not in processes_before}
-        left = sorted(in_docker() - docker_before) + [f"process {pid}: {text}" for pid, text in running.items()]
+        running = {pid: text for pid, text in processes(folder).items() if pid not in before.processes}
+        left = sorted(in_docker() - before.docker) + [f"process {pid}: {text}" for pid, text in running.items()]
         if not left or time.monotonic() > deadline:
             break
         time.sleep(0.2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from types import ModuleType
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Protocol, TypeVar, cast, get_type_hints
 
 import typer
 from typer.main import get_command
@@ -11,14 +13,18 @@ from typer.main import get_command
 from dstack_cloud.errors import UsageError
 
 # the class above typer.BadParameter: every mistake on a command line, in all of typer's versions
-_CommandLineError = typer.BadParameter.__bases__[0]
+_CommandLineError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", show_default=False, help="The run's name, like shady-1.")]
 RunOrJob = Annotated[
-    str, typer.Argument(metavar="RUN|JOB", show_default=False, help="A run (shady-1) or one of its jobs (shady-1.train).")
+    str,
+    typer.Argument(metavar="RUN|JOB", show_default=False, help="A run (shady-1) or one of its jobs (shady-1.train)."),
 ]
+
+
+Options = TypeVar("Options")
 
 
 class _Invocable(Protocol):
@@ -36,6 +42,29 @@ def application(help_text: str | None = None) -> typer.Typer:
     )
 
 
+def takes(options: type[Options]) -> Callable[[Callable[[typer.Context, Options], None]], Callable[..., None]]:
+    """Lets a command take its options as one record, a NamedTuple with a typer annotation a field, where there are many."""
+
+    def decorate(command: Callable[[typer.Context, Options], None]) -> Callable[..., None]:
+        def called(context: typer.Context, **values: object) -> None:
+            command(context, options(**values))
+
+        types = get_type_hints(options, include_extras=True)
+        defaults = getattr(options, "_field_defaults", {})
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters = [inspect.Parameter("context", kind, annotation=typer.Context)] + [
+            inspect.Parameter(name, kind, default=defaults.get(name, inspect.Parameter.empty), annotation=annotation)
+            for name, annotation in types.items()
+        ]
+        setattr(called, "__signature__", inspect.Signature(parameters))  # noqa: B010 - mypy knows no such attribute
+        called.__annotations__ = {"context": typer.Context, **types}
+        called.__doc__ = command.__doc__
+        called.__name__ = command.__name__
+        return called
+
+    return decorate
+
+
 def invoke(module: ModuleType, name: str, args: list[str]) -> int:
     """Runs `module.app`. A module with `DEFAULT` has subcommands, of which that one may be left out; one with
     `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`."""
@@ -49,6 +78,10 @@ def invoke(module: ModuleType, name: str, args: list[str]) -> int:
     command = cast("_Invocable", get_command(module.app))
     try:
         code = command(args, prog_name=f"dstack {name}", standalone_mode=False, obj=rest)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer makes an exit of its own out of it
+            raise error.__context__ from None
+        raise
     except typer.Abort as error:
         raise UsageError("nothing was done: the question wasn't answered with yes") from error
     except _CommandLineError as error:

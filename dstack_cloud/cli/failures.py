@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from dstack_cloud.errors import ConfigurationError, DstackError
+from dstack_cloud.errors import DstackError
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -39,18 +39,12 @@ def guarded(command: Callable[[], int], *, debug: bool) -> int:
 
 
 def report(error: DstackError) -> int:
-    problems = error.problems if isinstance(error, ConfigurationError) else []
-    if problems:
-        report_problems(problems)
+    for problem in getattr(error, "problems", ()):
+        say(problem_line(problem))
     say(f"error: {error.summary}", "red")
     if error.hint:
         say(f"hint: {error.hint}")
     return error.exit_code
-
-
-def report_problems(problems: Sequence[Mapping[str, object]]) -> None:
-    for problem in problems:
-        say(problem_line(problem))
 
 
 def problem_line(problem: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ from dstack_cloud.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 _UNLIMITED = 10_000  # columns where nobody looks at the screen's edge: nothing is cut in a pipe
 STATUS_STYLES = {
@@ -42,19 +43,29 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         right = column.endswith(">")
-        grid.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=column == columns[0])
+        grid.add_column(
+            column.rstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=column == columns[0]
+        )
     for row in rows:
         grid.add_row(*(Text(cell, style=STATUS_STYLES.get(cell.split(" ")[0], "")) for cell in row))
     return grid
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], file: TextIO | None = None) -> None:
+def print_drawn(drawing: Table, file: TextIO | None = None) -> None:
+    """Without the spaces that pad the last column."""
     screen = console(file)
     with screen.capture() as drawn:
-        screen.print(table(columns, rows))
+        screen.print(drawing)
     for line in drawn.get().splitlines():
         print(line.rstrip(), file=file or sys.stdout)
     (file or sys.stdout).flush()
+
+
+def plain(text: str) -> Text:
+    """Text that rich takes as it is, square brackets and all."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def print_json(value: object) -> None:

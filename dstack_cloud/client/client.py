@@ -82,23 +82,25 @@ class Client:
     def delete(self, name: str) -> None:
         self._transport.call("DELETE", self._run(name))
 
-    def stop(self, name: str, *, abort: bool = False, job: str | None = None) -> RunView:
-        body = {"abort": abort} | ({"job": job} if job else {})
-        return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", body))
+    def stop(self, name: str, *, abort: bool = False) -> RunView:
+        """Asks a run, or one job, to end; returns at once."""
+        return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", {"abort": abort}))
 
-    def follow(self, name: str, *, since: float | None = None) -> Iterator[Frame]:
-        """Every change of the run and every byte of its jobs' logs, until it has ended. Survives restarts of the server."""
+    def follow(self, name: str) -> Iterator[Frame]:
+        """Every change of the run (or of one job's) and every byte of the logs, until it has ended. Survives restarts of
+        the server."""
         from dstack_cloud.client.follow import follow
 
-        return follow(lambda query: self._transport.stream(f"{self._run(name)}/follow", query), since=since)
+        return follow(lambda query: self._transport.stream(f"{self._run(name)}/follow", query))
 
     def logs(
         self, name: str, *, since: float | None = None, attempt: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
-        """The raw log of a run or job, from `since` (UTC seconds) on."""
+        """The raw log of a run or job, from `since` (UTC seconds) on; of all its attempts, unless one is named."""
+        from dstack_cloud.client.follow import follow_bytes
+
         query: Query = {"follow": 1 if follow else None, "since": since, "attempt": attempt}
-        with self._transport.stream(f"{self._run(name)}/logs", query) as stream:
-            yield from stream.chunks()
+        return follow_bytes(lambda: self._transport.stream(f"{self._run(name)}/logs", query))
 
     def artifacts(self, name: str) -> list[ArtifactView]:
         return cast("list[ArtifactView]", self._transport.call("GET", f"{self._run(name)}/artifacts"))
@@ -108,12 +110,12 @@ class Client:
         with self._transport.stream(f"{self._run(name)}/artifacts/archive", {"path": path}) as stream:
             yield from stream.chunks()
 
-    def cache(self, workflow: str | None = None, *, older_than: float | None = None) -> PruneView:
-        """What `prune_cache` would free. `older_than` is seconds."""
-        query: Query = {"workflow": workflow, "older_than": older_than}
-        return cast("PruneView", self._transport.call("GET", f"{self._base}/cache", query=query))
+    def cache(self, workflow: str | None = None) -> PruneView:
+        """The caches there are, of one workflow or of all."""
+        return cast("PruneView", self._transport.call("GET", f"{self._base}/cache", query={"workflow": workflow}))
 
     def prune_cache(self, workflow: str | None = None, *, older_than: float | None = None) -> PruneView:
+        """Removes them and tells which; with `older_than` (UTC seconds) only those last saved before."""
         query: Query = {"workflow": workflow, "older_than": older_than}
         return cast("PruneView", self._transport.call("DELETE", f"{self._base}/cache", query=query))
 

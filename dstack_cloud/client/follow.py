@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dstack_cloud.client.transport import ConnectionLost, Query, Stream
 from dstack_cloud.domain.states import JobStatus
-from dstack_cloud.errors import ServerError
+from dstack_cloud.errors import RunnerError, ServerError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import RunView
 
+GOES_ON = "the run goes on: look with `dstack ps`"
 GIVE_UP_SECONDS = 120.0  # without one frame
 _REFUSALS = 3  # of a server that is there, in a row
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
@@ -25,8 +26,9 @@ class RunChanged(NamedTuple):
 
 
 class LogBytes(NamedTuple):
+    """The next bytes of a job's log, which is that of all its attempts, one after the other."""
+
     job: str
-    attempt: int
     data: bytes
 
 
@@ -34,62 +36,90 @@ Frame = RunChanged | LogBytes
 Opener = Callable[[Query], AbstractContextManager[Stream]]
 
 
-class _Positions:
-    """How many bytes of each attempt's log have been handed on."""
+class _Follower:
+    """`reached`: how many bytes of each job's log have been handed on. `heard_at`: when the last frame came."""
+
+    def __init__(self, open_stream: Opener) -> None:
+        self._open = open_stream
+        self.reached: dict[str, int] = {}
+        self.ended = False
+        self.heard_at = time.monotonic()
+
+    def frames(self) -> Iterator[Frame]:
+        """Those of one connection; `ended` tells whether it brought the last one."""
+        start = min(self.reached.values(), default=0)  # the server counts all jobs from one offset
+        positions: dict[str, int] = {}
+        with self._open({"offset": start}) as stream:
+            while (line := stream.line()).endswith(b"\n"):
+                self.heard_at = time.monotonic()
+                frame = json.loads(line)
+                if frame["type"] == "run":
+                    self.ended = JobStatus(frame["run"]["status"]).finished
+                    yield RunChanged(frame["run"])
+                elif frame["type"] == "log":
+                    yield from self._log(stream, frame, positions, start)
+                elif frame["type"] == "error":
+                    raise RunnerError(frame["summary"], frame.get("hint"))
+                if self.ended:
+                    return
+
+    def _log(self, stream: Stream, frame: dict[str, Any], positions: dict[str, int], start: int) -> Iterator[Frame]:
+        job, left = str(frame["job"]), int(frame["size"])
+        while left and (data := stream.some(left)):
+            left -= len(data)
+            position = positions.get(job, start)
+            reached = self.reached.get(job, 0)
+            positions[job] = position + len(data)
+            self.reached[job] = max(reached, positions[job])
+            if new := data[max(0, reached - position) :]:
+                yield LogBytes(job, new)
+
+
+def follow(open_stream: Opener) -> Iterator[Frame]:
+    """Frames until the run has ended. Raises what the server answers, or ServerError where it stays away for 2 minutes."""
+    follower = _Follower(open_stream)
+    patience = Patience()
+    while not follower.ended:
+        try:
+            yield from follower.frames()
+        except ServerError as error:
+            patience.endure(error, follower.heard_at)
+        else:
+            if not follower.ended:
+                patience.endure(ConnectionLost("the dstack server ends its answer early", GOES_ON), follower.heard_at)
+
+
+class Patience:
+    """How often and how long a cut stream is asked for again."""
 
     def __init__(self) -> None:
-        self._reached: dict[tuple[str, int], int] = {}
+        self._pause, self._refusals, self._heard_at = _FIRST_PAUSE, 0, time.monotonic()
 
-    def query(self) -> list[str]:
-        latest = {job: (attempt, reached) for (job, attempt), reached in sorted(self._reached.items())}
-        return [f"{job}:{attempt}:{reached}" for job, (attempt, reached) in latest.items()]
-
-    def fresh(self, frame: dict[str, Any], offset: int, data: bytes) -> bytes:
-        """The part of `data`, which starts at `offset`, that wasn't handed on before."""
-        key = (str(frame["job"]), int(frame["attempt"]))
-        reached = self._reached.get(key, offset)
-        new = data[max(0, reached - offset) :]
-        self._reached[key] = max(reached, offset + len(data))
-        return new
+    def endure(self, error: ServerError, heard_at: float) -> None:
+        """Waits a moment, longer each time. Raises `error` when it is enough; `heard_at` is when something last came."""
+        if heard_at > self._heard_at:
+            self._pause, self._refusals, self._heard_at = _FIRST_PAUSE, 0, heard_at
+        self._refusals += not isinstance(error, ConnectionLost)
+        if self._refusals == _REFUSALS or time.monotonic() - heard_at > GIVE_UP_SECONDS:
+            raise error
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
-def follow(open_stream: Opener, *, since: float | None = None) -> Iterator[Frame]:
-    """Frames until the run has ended. Raises what the server answers, or ServerError where it stays away for 2 minutes."""
-    positions = _Positions()
-    heard_at = time.monotonic()
-    pause, refusals = _FIRST_PAUSE, 0
+def follow_bytes(open_stream: Callable[[], AbstractContextManager[Stream]]) -> Iterator[bytes]:
+    """A stream of bytes to its real end: where it is cut, it is asked for again and what was had already is skipped."""
+    reached, patience, heard_at = 0, Patience(), time.monotonic()
     while True:
+        position = 0
         try:
-            with open_stream({"from": positions.query(), "since": since}) as stream:
-                for frame in _frames(stream, positions):
-                    heard_at, pause, refusals = time.monotonic(), _FIRST_PAUSE, 0
-                    yield frame
-                    if isinstance(frame, RunChanged) and JobStatus(frame.run["status"]).finished:
-                        return
+            with open_stream() as stream:
+                for data in stream.chunks():
+                    heard_at = time.monotonic()
+                    new = data[max(0, reached - position) :]
+                    position += len(data)
+                    reached = max(reached, position)
+                    if new:
+                        yield new
+            return
         except ServerError as error:
-            refusals += not isinstance(error, ConnectionLost)
-            if refusals == _REFUSALS or time.monotonic() - heard_at > GIVE_UP_SECONDS:
-                raise
-        if time.monotonic() - heard_at > GIVE_UP_SECONDS:
-            raise ServerError("the dstack server ends every answer early", "the run goes on: look with `dstack ps`")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _frames(stream: Stream, positions: _Positions) -> Iterator[Frame]:
-    while (line := stream.line()).endswith(b"\n"):
-        frame = json.loads(line)
-        if frame["type"] == "run":
-            yield RunChanged(frame["run"])
-        elif frame["type"] == "log":
-            for data in _log(stream, frame, positions):
-                yield LogBytes(frame["job"], frame["attempt"], data)
-
-
-def _log(stream: Stream, frame: dict[str, Any], positions: _Positions) -> Iterator[bytes]:
-    offset, left = int(frame["offset"]), int(frame["size"])
-    while left and (data := stream.some(left)):
-        if new := positions.fresh(frame, offset, data):
-            yield new
-        offset += len(data)
-        left -= len(data)
+            patience.endure(error, heard_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -25,6 +26,12 @@ class Changed(Exception):
         self.path = path
 
 
+def refused(path: str, error: OSError) -> Exception:
+    """Why a file that was listed can't be read: it is gone or became a link (Changed), or it may not be read."""
+    gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return Changed(path) if gone else unreadable(path, error)
+
+
 def pack(folder: Path, entries: list[Entry]) -> Iterator[bytes]:
     """The stream in pieces. Raises Changed, and UsageError for a file that can't be read."""
     import zstandard
@@ -42,10 +49,8 @@ def _tar(folder: Path, entries: list[Entry]) -> Iterator[bytes]:
     for entry in entries:
         try:
             yield from _member(f"{folder}/{entry.path}", entry)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise Changed(entry.path) from error
         except OSError as error:
-            raise unreadable(entry.path, error) from error
+            raise refused(entry.path, error) from error
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

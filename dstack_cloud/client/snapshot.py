@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dstack_cloud.client.listing import Entry, Listing, scan, unreadable
-from dstack_cloud.client.packing import CHUNK, Changed, open_file, pack
+from dstack_cloud.client.packing import CHUNK, Changed, open_file, pack, refused
 from dstack_cloud.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,10 +81,8 @@ def _manifest_line(entry: Entry) -> bytes:
 def _measured(folder: Path, entry: Entry) -> Entry:
     try:
         descriptor = open_file(f"{folder}/{entry.path}")
-    except FileNotFoundError as error:
-        raise Changed(entry.path) from error
     except OSError as error:
-        raise unreadable(entry.path, error) from error
+        raise refused(entry.path, error) from error
     digest = hashlib.sha256()
     size = 0
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
 from dstack_cloud.api.locations import server_socket
@@ -16,11 +16,22 @@ from dstack_cloud.api.schemas import VERSION_HEADER
 from dstack_cloud.errors import ConfigurationError, DstackError, ServerError, by_code
 from dstack_cloud.version import __version__
 
+if TYPE_CHECKING:
+    from dstack_cloud.api.schemas import ProblemView
+
 Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 ANSWER_SECONDS = 120.0  # for one answer; streams have no limit
 UPLOAD_SECONDS = 900.0  # the server stores a snapshot before it answers
 _CHUNK = 1 << 16
+
+
+class FileProblems(ConfigurationError):
+    """Workflow files that can't be read: every problem of every file."""
+
+    def __init__(self, summary: str, hint: str | None, problems: list[ProblemView]) -> None:
+        super().__init__(summary, hint)
+        self.problems = problems
 
 
 class ConnectionLost(ServerError):
@@ -88,8 +99,8 @@ class Transport:
 
     def _check_version(self) -> None:
         if not self._checked:
-            with self._exchange("GET", "/api/server", None, None):
-                pass
+            with self._exchange("GET", "/api/server", None, None) as response:
+                _read_all(response)
 
     @contextmanager
     def _exchange(
@@ -169,6 +180,7 @@ class Transport:
         stop(self.home)
         self._start()
         with self._exchange("GET", "/api/server", None, None) as response:
+            _read_all(response)
             now = response.headers.get(VERSION_HEADER)
         if now != __version__:
             raise ServerError(
@@ -244,8 +256,8 @@ def _refusal(status: int, text: bytes, home: Path) -> DstackError:
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServerError(f"the dstack server failed (status {status})", f"its log is {home / 'server.log'}")
     cls = by_code(code)
-    if issubclass(cls, ConfigurationError):
-        return cls(summary, hint, problems=view.get("problems") or ())
+    if view.get("problems"):
+        return FileProblems(summary, hint, view["problems"])
     if cls is DstackError and status >= 500:
         cls = ServerError
     return cls(summary, hint)

@@ -48,11 +48,15 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
     """Why a reference can't be resolved; None where it can."""
     names = list(known)
     if name is None:
-        return ConfigurationError("`${{` is never closed", "write `${{ run.args }}`, or `$${{` for the characters themselves")
+        return ConfigurationError(
+            "`${{` is never closed", "write `${{ run.args }}`, or `$${{` for the characters themselves"
+        )
     if name in names:
         return None
     if _SECRET.fullmatch(name):
-        return NotAvailableYet(f"`${{{{ {name} }}}}`: secrets aren't available yet", "pass the value with `-e NAME=VALUE` for now")
+        return NotAvailableYet(
+            f"`${{{{ {name} }}}}`: secrets aren't available yet", "pass the value with `-e NAME=VALUE` for now"
+        )
     exist = "what exists: " + ", ".join(f"`${{{{ {each} }}}}`" for each in sorted(names))
     near = difflib.get_close_matches(name.lower().replace("_", "."), names, 1, 0.6)
     hint = f"did you mean `${{{{ {near[0]} }}}}`? {exist}" if near else exist

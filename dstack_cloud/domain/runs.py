@@ -65,7 +65,8 @@ class Instance:
     """One launch: one offer tried. `id` is the idempotency key of the create call and is never used twice.
 
     `ref` is the backend's own identifier once it is known; `endpoint` says how its runner is reached
-    (`unix:PATH` or `ssh:USER@HOST:PORT`). `wrong` is why it was refused or ended early, in the cloud's words.
+    (`unix:PATH` or `ssh:USER@HOST:PORT`). `deadline` is when it must be gone whatever happens. `wrong` is why it was
+    refused or ended early, in the cloud's words.
     """
 
     id: str

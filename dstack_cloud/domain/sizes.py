@@ -28,9 +28,13 @@ def parse_size(text: str) -> int:
         raise ConfigurationError(f"`{text}` isn't a size", f"write {ALLOWED}")
     whole, fraction, unit = match.groups()
     if not unit:
-        raise ConfigurationError(f"the size `{text}` has no unit", f"write {text.strip()}GB, {text.strip()}MB or {text.strip()}GiB")
+        raise ConfigurationError(
+            f"the size `{text}` has no unit", f"write {text.strip()}GB, {text.strip()}MB or {text.strip()}GiB"
+        )
     if unit.lower() not in _UNITS:
-        raise ConfigurationError(f"`{unit}` in `{text}` isn't a unit of size", "units are KB, MB, GB, TB, PB and KiB, MiB, GiB, TiB, PiB")
+        raise ConfigurationError(
+            f"`{unit}` in `{text}` isn't a unit of size", "units are KB, MB, GB, TB, PB and KiB, MiB, GiB, TiB, PiB"
+        )
     number = Fraction(f"{whole}.{fraction or 0}")
     size = math.ceil(number * _UNITS[unit.lower()])
     if not 0 < size <= LARGEST:

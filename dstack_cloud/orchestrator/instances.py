@@ -53,11 +53,12 @@ def _let_go(world: World, couriers: Couriers, instance: Instance) -> None:
 
 def _create(world: World, instance: Instance, job: Job) -> None:
     backend = world.backend_of(instance)
+    lifetime = (job.spec.max_duration or DEFAULT_LIFETIME) + SAVING_MARGIN
     launch = Launch(
         key=instance.id,
         offer=instance.offer,
         user_data=world.links.prepare(instance) if backend.capabilities.remote else "",
-        lifetime=(job.spec.max_duration or DEFAULT_LIFETIME) + SAVING_MARGIN,
+        lifetime=lifetime,
         tags={"dstack-owner": world.installation, "dstack-run": instance.run_name, "dstack-job": job.name},
     )
     try:
@@ -69,8 +70,7 @@ def _create(world: World, instance: Instance, job: Job) -> None:
         _refuse(world, instance, error)
         return
     started = replace(_move(instance, InstanceStatus.STARTING), ref=ref, started_at=world.clock())
-    deadline = world.clock() + world.timing.boot
-    world.save_instance(replace(started, deadline=deadline), next_check_in=0.0)
+    world.save_instance(replace(started, deadline=world.clock() + lifetime), next_check_in=0.0)
     world.wake()
 
 
@@ -129,7 +129,7 @@ def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job) -
 
 
 def _wait_for_boot(world: World, instance: Instance, why: str) -> None:
-    if instance.deadline is not None and world.clock() > instance.deadline:
+    if instance.started_at is not None and world.clock() - instance.started_at > world.timing.boot:
         _end(world, instance, f"no answer within {world.timing.boot:.0f} s: {why}")
         return
     world.save_instance(instance, next_check_in=world.timing.retry)
@@ -143,6 +143,10 @@ def _end(world: World, instance: Instance, why: str) -> None:
 def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> None:
     """A busy instance has a courier; one that lost its runner is asked after in the cloud before anything is concluded."""
     couriers.ensure(instance, job)
+    if instance.deadline is not None and world.clock() > instance.deadline:
+        couriers.stop(instance.id)
+        _end(world, instance, "it outlived its max_duration and the time to save its outputs")
+        return
     unreachable = couriers.unreachable_for(instance.id)
     if unreachable == 0.0:
         world.save_instance(instance, next_check_in=world.timing.poll)

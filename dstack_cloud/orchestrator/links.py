@@ -11,8 +11,9 @@ from dstack_cloud import errors
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.orchestrator.keys import KeyStore
 from dstack_cloud.runner_bootstrap import install
+from dstack_cloud.runner_bootstrap.bundle import bundle
 from dstack_cloud.runner_bootstrap.link import RunnerLink, SocketLike
-from dstack_cloud.runner_bootstrap.user_data import user_data
+from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, user_data
 from dstack_cloud.ssh.connection import Connection, Trust, parse_endpoint
 from dstack_cloud.ssh.pool import Connections
 
@@ -38,6 +39,7 @@ class RunnerLinks:
             host_private=keys.host.private,
             host_public=keys.host.public,
             client_public=keys.client.public,
+            user=LOGIN_USER,
             dead_man_seconds=DEAD_MAN_SECONDS,
         )
 
@@ -75,9 +77,18 @@ class RunnerLinks:
     def _open_ssh(self, instance: Instance) -> RunnerLink:
         connection = self._connect(instance)
         if not self._keys.installed(instance.id):
-            install.install(connection.run, user=parse_endpoint(instance.endpoint).user)
+            self._install(instance, connection)
             self._keys.mark_installed(instance.id)
         return RunnerLink(lambda: self._connect(instance).dial(install.connect_command()))
+
+    def _install(self, instance: Instance, connection: Connection) -> None:
+        """One command; it is over when the runner's socket can be connected to."""
+        left = DEAD_MAN_SECONDS if instance.deadline is None else max(int(instance.deadline - time.time()), 60)
+        command = install.install_command(seconds=left, user=parse_endpoint(instance.endpoint).user)
+        done = connection.run(command, bundle())
+        if done.code:
+            words = done.err.decode(errors="replace").strip() or f"exit code {done.code}"
+            raise errors.RunnerUnreachable(f"the runner couldn't be installed: {words}")
 
     def _connect(self, instance: Instance) -> Connection:
         keys = self._keys.load(instance.id)

@@ -82,7 +82,10 @@ class Scheduler:
                 self._submit(self._job_step, job)
         if now >= self._reap_at:
             self._reap_at = now + self.world.timing.reap
-            self._submit(lambda _: reap(self.world), None)
+            self._submit(self._reap_step, None)
+
+    def _reap_step(self, _: None) -> None:
+        reap(self.world)
 
     def _submit(self, step: Callable[..., None], row: object) -> None:
         with self._condition:
@@ -94,16 +97,29 @@ class Scheduler:
             step(row)
         except Stale:
             log.debug("a row changed under a step; it is looked at again")
-        except errors.BackendError as error:
+        except errors.DstackError as error:
             log.warning("%s: %s", error.code, error.summary)
+            self._postpone(row)
         except Exception:
-            # one row's bug must not end the loop for all; the row is tried again when its lease runs out
+            # one row's bug must not end the loop for all
             log.exception("a step failed")
+            self._postpone(row)
         finally:
             with self._condition:
                 self._free += 1
                 self._woken = True
                 self._condition.notify_all()
+
+    def _postpone(self, row: object) -> None:
+        """A step that failed is taken again in a while, not at once."""
+        seconds = self.world.timing.longest_retry
+        try:
+            if isinstance(row, Job):
+                self.world.save_job(row, next_check_in=seconds)
+            elif isinstance(row, Instance):
+                self.world.save_instance(row, next_check_in=seconds)
+        except (Stale, errors.DstackError) as error:
+            log.warning("a row couldn't be postponed: %s", error)
 
     def _job_step(self, job: Job) -> None:
         jobs.step(self.world, job)

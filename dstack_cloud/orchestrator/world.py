@@ -112,4 +112,3 @@ class World:
         saved = self.database.instances.save(replace(instance, next_check_at=due))
         self.changes.notify()
         return saved
-

@@ -15,7 +15,7 @@ IDLE_SECONDS = 600
 
 
 def service(user: str = LOGIN_USER) -> str:
-    """The runner's unit: it outlives the SSH session, comes back after a crash or reboot, and ends the machine when done.
+    """The runner's unit: it outlives the SSH session, comes back after a crash or reboot, and its end ends the machine.
 
     It is active once the socket is there and belongs to `user`, who can then talk to it without being root.
     """
@@ -28,8 +28,10 @@ def service(user: str = LOGIN_USER) -> str:
             "StartLimitIntervalSec=0",
             "",
             "[Service]",
-            f"ExecStart={serve} --on-end systemctl poweroff",
+            f"ExecStart={serve}",
             f'ExecStartPost=/bin/sh -c "{wait}"',
+            # its end is the machine's, whether its job was collected or none came; a crash isn't an end
+            """ExecStopPost=/bin/sh -c 'if [ "$SERVICE_RESULT" = success ]; then systemctl poweroff --no-block; fi'""",
             "RuntimeDirectory=dstack",
             "RuntimeDirectoryMode=0755",
             "TimeoutStartSec=60s",
@@ -66,7 +68,7 @@ def install_command(*, seconds: int, user: str = LOGIN_USER) -> str:
             f"mkdir -p {UNITS}/multi-user.target.wants; ln -sf {UNITS}/{UNIT} {UNITS}/multi-user.target.wants/",
             "systemctl daemon-reload",
             f"systemctl restart {DEAD_MAN}.timer",
-            f"systemctl start {UNIT}",
+            f"systemctl start {UNIT} || {{ journalctl -u {UNIT} -n 20 --no-pager >&2; exit 1; }}",
         )
     )
     return f"sudo -n sh -c {shlex.quote(script)}"

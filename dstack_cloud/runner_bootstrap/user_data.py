@@ -28,7 +28,14 @@ def timer(seconds: int, calendar: str = "") -> str:
     It counts from the moment it is armed, and from each boot after; with `calendar` (a UTC time as systemd writes it) the
     end doesn't move at a reboot either. The first to come ends the machine, so a clock that is wrong costs `seconds` at most.
     """
-    lines = ["[Unit]", "Description=Latest end of this machine", "", "[Timer]", f"OnActiveSec={seconds}s", "AccuracySec=1s"]
+    lines = [
+        "[Unit]",
+        "Description=Latest end of this machine",
+        "",
+        "[Timer]",
+        f"OnActiveSec={seconds}s",
+        "AccuracySec=1s",
+    ]
     if calendar:
         lines += [f"OnCalendar={calendar}", "Persistent=true"]
     lines += [f"Unit={DEAD_MAN}.service", "", "[Install]", "WantedBy=timers.target"]

@@ -44,7 +44,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Presence:
     """Counts requests, so that the server knows when nobody needs it, and names the version in every answer."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], state: Any) -> None:
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], state: Any) -> None:  # noqa: ANN401 - starlette's State has any attribute
         self._app = app
         self._state = state
         self._threads_set = False
@@ -98,7 +98,9 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     text = str(error) if not isinstance(error, RequestValidationError) else _first(error)
-    return JSONResponse({"code": "UsageError", "summary": f"a request this server can't read: {text}", "hint": None}, 400)
+    return JSONResponse(
+        {"code": "UsageError", "summary": f"a request this server can't read: {text}", "hint": None}, 400
+    )
 
 
 def _first(error: RequestValidationError) -> str:

@@ -16,10 +16,10 @@ def list_artifacts(context: Context, project: str, name: str) -> list[schemas.Ar
     found: list[schemas.ArtifactView] = []
     for job in jobs:
         manifest = artifacts.load_manifest(context.store(project), layout.JobPlace(run.name, job.name))
-        for entry in manifest.entries if manifest else ():
-            found.append(
-                {"job": job.name, "path": entry.path, "size": entry.size, "kind": entry.kind, "sha256": entry.sha256}
-            )
+        found += [
+            {"job": job.name, "path": entry.path, "size": entry.size, "kind": entry.kind, "sha256": entry.sha256}
+            for entry in (manifest.entries if manifest else ())
+        ]
     return found
 
 

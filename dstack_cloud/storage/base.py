@@ -17,6 +17,11 @@ class ObjectInfo:
 
 
 class Store(Protocol):
+    @property
+    def width(self) -> int:
+        """How many small transfers side by side are fastest; 1 for a local disk."""
+        ...
+
     def put(self, key: str, chunks: bytes | Iterable[bytes]) -> None:
         """Writes or replaces; nothing is visible until all chunks are in (an exception from `chunks` leaves nothing)."""
         ...

@@ -33,6 +33,11 @@ def cache(workflow: str, path: str) -> str:
     return f"cache/{workflow}/{hashlib.sha256(path.encode()).hexdigest()[:16]}.tar.zst"
 
 
+def read_cache(key: str) -> str:
+    """The workflow of a cache's key."""
+    return key.removeprefix("cache/").rpartition("/")[0]
+
+
 def statuses(attempt_key: str) -> str:
     return f"status/{attempt_key}/"
 

@@ -59,7 +59,10 @@ class SimBackend:
     refuse: int = 0
     machines: dict[str, str] = field(default_factory=dict)
     created: Counter[str] = field(default_factory=Counter)
-    capabilities: Capabilities = Capabilities(containers=True, default_image=None, remote=False)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(containers=True, default_image=None, remote=False)
 
     def validate(self) -> list[Finding]:
         return []

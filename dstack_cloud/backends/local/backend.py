@@ -12,7 +12,7 @@ from dstack_cloud.backends.local.config import LocalConfig, Mode
 from dstack_cloud.backends.local.resources import this_machine
 from dstack_cloud.domain.resources import Machine, Offer, Requirements, fits
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
-from dstack_cloud.runner_bootstrap.payload.interpreters import find_python
+from dstack_cloud.runner_bootstrap.payload.interpreter import find_interpreter
 
 NO_ENGINE = "no Docker engine answers on this computer"
 INSTALL_ENGINE = "install Docker Engine (https://docs.docker.com/engine/install) and start it, or use another backend"
@@ -46,7 +46,11 @@ class LocalBackend:
         return None
 
     def validate(self) -> list[Finding]:
-        docker = Finding(True, "a Docker engine answers") if self._containers() else Finding(False, NO_ENGINE, INSTALL_ENGINE)
+        docker = (
+            Finding(True, "a Docker engine answers")
+            if self._containers()
+            else Finding(False, NO_ENGINE, INSTALL_ENGINE)
+        )
         machine = this_machine(self._folder())
         return [docker, Finding(True, f"{machine.cpu} CPUs, {len(machine.gpus)} GPUs")]
 
@@ -101,12 +105,19 @@ class LocalBackend:
 
     def terminate(self, refs: Sequence[str]) -> None:
         for ref in refs:
-            if RunnerProcess(self._folder() / ref).end(wait=1.0) and self._engine.available():
-                self._engine.remove_labelled("dstack.attempt", ref)
+            if RunnerProcess(self._folder() / ref).end(wait=1.0):
+                self._remove_containers(ref)
+
+    def _remove_containers(self, key: str) -> None:
+        """What a runner that was killed couldn't remove itself."""
+        if not self._engine.available():
+            return
+        for container in self._engine.containers({"dstack.attempt": key}):
+            self._engine.remove(container["Id"])
 
 
 def _check_python(version: str | None) -> None:
-    if version is not None and find_python(version) is None:
+    if version is not None and find_interpreter(version) is None:
         raise errors.InvalidConfiguration(
             f"the workflow asks for Python {version}, and this computer has none",
             f"install python{version}, name an `image`, or leave `python` out",

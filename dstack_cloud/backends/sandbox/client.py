@@ -84,7 +84,12 @@ class DockerClient:
     """
 
     def __init__(self, path: str = "") -> None:
-        self.path = path or engine_socket()
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        """The engine's socket. Raises InvalidConfiguration where DOCKER_HOST names something else."""
+        return self._path or engine_socket()
 
     def get(self, path: str, query: Query | None = None) -> Json:
         return self.call("GET", path, query)

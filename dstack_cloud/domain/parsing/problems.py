@@ -45,7 +45,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def nearest_hint(word: str, choices: Iterable[str], kind: str) -> str:
-    """"did you mean `x`?", else all choices."""
+    """ "did you mean `x`?", else all choices."""
     names = list(choices)
     near = nearest(word, names)
     return f"did you mean `{near}`?" if near else f"{kind}: {', '.join(names)}"

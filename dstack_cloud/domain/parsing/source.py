@@ -92,7 +92,9 @@ class _Refused(Exception):
 def read(text: str) -> tuple[Tree | None, list[Fault]]:
     """The root (None where the file is empty or can't be read) and what is wrong with it as YAML."""
     if len(text) > LONGEST_TEXT:
-        return None, [Fault(Mark(1, 1), (), "the file is longer than 512 KiB", "split it into several files in .dstack/workflows")]
+        return None, [
+            Fault(Mark(1, 1), (), "the file is longer than 512 KiB", "split it into several files in .dstack/workflows")
+        ]
     builder = _Builder()
     try:
         node = _compose(text)
@@ -129,7 +131,9 @@ def _compose(text: str) -> yaml.Node | None:
         before = text[: error.position]
         mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
         code = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "an unknown character"
-        raise _Refused(mark, f"the character {code} can't stand in a YAML file", "is it a text file in UTF-8?") from error
+        raise _Refused(
+            mark, f"the character {code} can't stand in a YAML file", "is it a text file in UTF-8?"
+        ) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # PyYAML turns escapes such as "\UFFFFFFFF" and version numbers into Python values without checking them
         raise _Refused(Mark(1, 1), "an escape or a number in the file is out of range") from error
@@ -175,7 +179,12 @@ class _Builder:
     def _scalar(self, node: yaml.Node, mark: Mark, path: Path) -> Scalar:
         text = str(node.value)
         if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-            self._fault(mark, path, "a character in it can't be part of a text (NUL or half a surrogate pair)", "remove the escape")
+            self._fault(
+                mark,
+                path,
+                "a character in it can't be part of a text (NUL or half a surrogate pair)",
+                "remove the escape",
+            )
         return Scalar(text, _KINDS.get(node.tag, "text"), mark)
 
     def _mapping(self, node: yaml.MappingNode, mark: Mark, path: Path, depth: int) -> Fields:
@@ -187,7 +196,12 @@ class _Builder:
                 merged.extend(self._merged(value_node, path, depth))
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self._fault(key_mark, path, "a key must be a text, not a list or a mapping", "put a key in quotes if it holds brackets")
+                self._fault(
+                    key_mark,
+                    path,
+                    "a key must be a text, not a list or a mapping",
+                    "put a key in quotes if it holds brackets",
+                )
                 continue
             key = str(self._scalar(key_node, key_mark, path))
             value = self.build(value_node, (*path, key), depth + 1)
@@ -207,7 +221,12 @@ class _Builder:
         sources = list(built) if isinstance(built, Items) else [built]
         good = [source for source in sources if isinstance(source, Fields)]
         if len(good) < len(sources):
-            self._fault(_mark(node.start_mark), path, "`<<` takes a mapping or a list of mappings", "write `<<: *name` of a mapping's anchor")
+            self._fault(
+                _mark(node.start_mark),
+                path,
+                "`<<` takes a mapping or a list of mappings",
+                "write `<<: *name` of a mapping's anchor",
+            )
         return good
 
     def _fault(self, mark: Mark, path: Path, text: str, hint: str) -> None:

@@ -10,13 +10,21 @@ _QUOTE = "put the text in quotes"
 _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
     (r"found character '\\t'.*", "a tab can't be used to indent", "use spaces"),
     (r"found character '(.+)' that cannot start any token", r"a value can't begin with `\1`", _QUOTE),
-    (r"could not find expected ':'", "a `:` is missing after a key", "or the line isn't indented as the lines around it"),
+    (
+        r"could not find expected ':'",
+        "a `:` is missing after a key",
+        "or the line isn't indented as the lines around it",
+    ),
     (
         r"mapping values are not allowed here",
         "a `:` stands where no key can be",
         "check the indentation, or put a text that contains `: ` in quotes",
     ),
-    (r"expected <block end>.*", "the indentation doesn't fit the lines above", "indent the items of one list or mapping alike"),
+    (
+        r"expected <block end>.*",
+        "the indentation doesn't fit the lines above",
+        "indent the items of one list or mapping alike",
+    ),
     (r"expected ',' or '(.)'.*", r"a `,` or the closing `\1` is missing", None),
     (r"found unexpected end of stream", "a quote is never closed", None),
     (r"found unexpected document separator", "a quote is never closed before `---`", None),
@@ -28,8 +36,16 @@ _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
         r"`\\\1` isn't an escape that double quotes know",
         "use single quotes, or write the backslash twice",
     ),
-    (r"sequence entries are not allowed here", "a `-` stands where no list can begin", "put the list on its own lines, indented"),
-    (r"expected the node content, but found .*", "a value is missing here", _QUOTE + " if it begins with a special character"),
+    (
+        r"sequence entries are not allowed here",
+        "a `-` stands where no list can begin",
+        "put the list on its own lines, indented",
+    ),
+    (
+        r"expected the node content, but found .*",
+        "a value is missing here",
+        _QUOTE + " if it begins with a special character",
+    ),
     (r"did not find expected .*", "the text ends too early or isn't indented well", None),
 )
 

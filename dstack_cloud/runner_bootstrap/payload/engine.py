@@ -11,12 +11,15 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 CONNECT_SECONDS = 10.0
 Json = dict[str, Any]
+Decoded = Any  # what json.loads gives
+Body = Json | list[Any] | bytes | Iterable[bytes] | None
 
 
 class EngineError(Exception):
@@ -72,7 +75,7 @@ class Engine:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: Any = None,
+        body: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """The response with its body unread. `body` is JSON (dict or list), bytes, or an iterable of bytes."""
@@ -92,13 +95,13 @@ class Engine:
             raise EngineError(_message(response.read()), response.status)
         return response
 
-    def call(self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Any = None) -> Any:
+    def call(self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Body = None) -> Decoded:
         """The decoded JSON answer, None where the body is empty."""
         data = self.open(method, path, query, body=body).read()
         return json.loads(data) if data.strip() else None
 
     def stream(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Any = None
+        self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Body = None
     ) -> Iterator[bytes]:
         """The answer's body in chunks of up to 1 MiB."""
         response = self.open(method, path, query, body=body)
@@ -224,7 +227,7 @@ class AttachedOutput:
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.response = response
         # http.client takes a 101 for an answer without a body; the bytes are behind it in the same buffered reader
-        self.reader = response.fp if response.fp is not None else None
+        self.reader: BufferedReader | None = response.fp
 
     def __iter__(self) -> Iterator[bytes]:
         """Bytes as they come, both streams in the order the engine gives them; ends with the container."""

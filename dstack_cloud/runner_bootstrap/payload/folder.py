@@ -41,7 +41,7 @@ def write_durably(path: Path, data: bytes) -> None:
     """Replaces the file whole: after a power cut there is the old or the new one. Mode 0600."""
     partial = path.with_name(path.name + ".partial")
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(fd, "wb") as file:
+    with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -9,7 +9,8 @@ import json
 import select
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedReader
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 LONGEST_LINE = 2**14
@@ -17,7 +18,14 @@ MOST_HEADERS = 100
 LARGEST_JSON = 2**24
 WRITE_SIZE = 2**18
 LINGER_SECONDS = 5.0
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 416: "Range Not Satisfiable"}
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    416: "Range Not Satisfiable",
+}
 
 
 class Refused(Exception):
@@ -36,7 +44,7 @@ class Truncated(Exception):
 class Body:
     """The request's body; `read` raises Truncated where it ends early."""
 
-    def __init__(self, source: BinaryIO, length: int | None) -> None:
+    def __init__(self, source: BufferedReader, length: int | None) -> None:
         """`length` None: chunked."""
         self._source = source
         self._chunked = length is None
@@ -96,7 +104,7 @@ class Request(NamedTuple):
         except ValueError:
             raise Refused(400, f"`{name}` is not a number") from None
 
-    def json(self) -> Any:
+    def json(self) -> object:
         data = self.body.read(LARGEST_JSON)
         if not self.body.finished and self.body.read(1):
             raise Refused(400, "the body is too large")
@@ -115,7 +123,7 @@ class Reply:
         self.started = False
         self.ended = False
 
-    def json(self, value: Any, status: int = 200, *, close: bool = False) -> None:
+    def json(self, value: object, status: int = 200, *, close: bool = False) -> None:
         self._whole(status, "application/json", json.dumps(value).encode(), close)
 
     def data(self, data: bytes) -> None:
@@ -142,7 +150,7 @@ class Reply:
 
     def flush(self) -> None:
         if self._pending:
-            self._connection.sendall(b"%x\r\n%b\r\n" % (len(self._pending), self._pending))
+            self._connection.sendall(b"%x\r\n%b\r\n" % (len(self._pending), bytes(self._pending)))
             self._pending.clear()
 
     def end(self) -> None:
@@ -172,7 +180,7 @@ Handler = Callable[[Request, Reply], None]
 
 def serve_connection(connection: socket.socket, handle: Handler) -> None:
     """Answers requests until the other side is done, breaks off, or sends what can't be understood."""
-    with connection, connection.makefile("rb", 2**16) as source:
+    with connection, connection.makefile("rb") as source:
         try:
             while _serve_one(connection, source, handle):
                 pass
@@ -180,7 +188,7 @@ def serve_connection(connection: socket.socket, handle: Handler) -> None:
             return  # means nothing: whoever needs the answer asks again
 
 
-def _serve_one(connection: socket.socket, source: BinaryIO, handle: Handler) -> bool:
+def _serve_one(connection: socket.socket, source: BufferedReader, handle: Handler) -> bool:
     reply = Reply(connection)
     try:
         request = _read_request(source)
@@ -205,7 +213,7 @@ def _linger(connection: socket.socket) -> None:
         pass
 
 
-def _read_request(source: BinaryIO) -> Request | None:
+def _read_request(source: BufferedReader) -> Request | None:
     """None at the end of the connection."""
     first = source.readline(LONGEST_LINE)
     if not first:
@@ -224,7 +232,7 @@ def _read_request(source: BinaryIO) -> Request | None:
     return Request(parts[0], unquote(path), dict(parse_qsl(query)), _body(source, headers), keep_alive)
 
 
-def _body(source: BinaryIO, headers: dict[str, str]) -> Body:
+def _body(source: BufferedReader, headers: dict[str, str]) -> Body:
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return Body(source, None)
     length = headers.get("content-length", "0")
@@ -233,7 +241,7 @@ def _body(source: BinaryIO, headers: dict[str, str]) -> Body:
     return Body(source, int(length))
 
 
-def _line(source: BinaryIO) -> str:
+def _line(source: BufferedReader) -> str:
     line = source.readline(LONGEST_LINE)
     if not line.endswith(b"\n"):
         raise Truncated("the head ended early")

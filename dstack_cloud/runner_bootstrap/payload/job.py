@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -44,7 +45,8 @@ class Job(NamedTuple):
     def without_secrets(self) -> dict[str, Any]:
         """JSON that may lie on the disk: enough to go on after a restart."""
         kept = self._asdict()
-        return {**kept, "env": {}, "registry_auth": None, "ca_bundle": None}
+        ports = [port._asdict() for port in self.ports]
+        return {**kept, "ports": ports, "env": {}, "registry_auth": None, "ca_bundle": None}
 
     def environment(self) -> dict[str, str]:
         """The job's own variables and the runner's, which win. Unbuffered, so that Python's lines are seen as they are written."""
@@ -85,7 +87,7 @@ def parse_job(raw: object) -> Job:
     """Raises BadJob. Unknown fields are ignored: a newer server may say more than this runner knows."""
     if not isinstance(raw, dict):
         raise BadJob("a job is a JSON object")
-    values = {key: raw[key] if raw.get(key) is not None else _OPTIONAL.get(key) for key in Job._fields}
+    values: dict[str, Any] = {key: raw[key] if raw.get(key) is not None else _OPTIONAL.get(key) for key in Job._fields}
     for key in ("attempt", "mode"):
         if not isinstance(values[key], str) or not values[key]:
             raise BadJob(f"`{key}` is missing")
@@ -120,15 +122,11 @@ def _mapping(key: str, value: object) -> dict[str, str]:
     return dict(value)
 
 
-def _ports(value: object) -> tuple[Port, ...]:
+def _ports(value: Sequence[dict[str, int]]) -> tuple[Port, ...]:
     try:
-        return tuple(Port(int(app), int(local)) for app, local in (_pair(item) for item in value))  # type: ignore[attr-defined]
+        return tuple(Port(int(item["app"]), int(item["local"])) for item in value)
     except (TypeError, ValueError, KeyError) as error:
         raise BadJob("`ports` is not a list of {app, local}") from error
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    return (item["app"], item["local"]) if isinstance(item, dict) else (item[0], item[1])
 
 
 def _check_inputs(inputs: tuple[str, ...], caches: int) -> None:

@@ -55,7 +55,7 @@ def _add_file(archive: tarfile.TarFile, entry: Entry, warn: Warn) -> None:
     except OSError as error:
         warn(f"{entry.name} couldn't be read and was left out: {error.strerror}")
         return
-    with open(fd, "rb") as file:
+    with os.fdopen(fd, "rb") as file:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             warn(f"{entry.name} is no longer a file: left out")

@@ -14,6 +14,7 @@ PHASES = ("idle", "downloading", "running", "uploading", "finished")
 RESTART_LEAP = 1_000_000
 MOST_WARNINGS = 50
 
+Value = Any  # by key, see `fresh`
 Record = dict[str, Any]
 
 
@@ -52,7 +53,7 @@ class StateBoard:
         self._record["seq"] += RESTART_LEAP
         return True
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> Value:
         with self._changed:
             return self._record[key]
 
@@ -60,7 +61,7 @@ class StateBoard:
         with self._changed:
             return dict(self._record)
 
-    def update(self, saved: Record | None = None, **changes: Any) -> None:
+    def update(self, saved: Record | None = None, **changes: Value) -> None:
         """Applies the changes. A new phase, or something to save, is on the disk before anyone sees it."""
         with self._changed:
             record = {**self._record, **changes, "seq": self._record["seq"] + 1}

@@ -1,5 +1,8 @@
 """Walks what a job left behind: files, folders and links below one folder, links never followed."""
 
+# Plain strings for paths: a Path for each of a hundred thousand files doubles the time.
+# ruff: noqa: PTH115, PTH118, PTH208
+
 from __future__ import annotations
 
 import os

@@ -20,7 +20,7 @@ class _Upload:
     """The request's body as an iterator for the thread that writes it: async on one side, blocking on the other."""
 
     def __init__(self) -> None:
-        self._chunks: queue.Queue[bytes | None | BaseException] = queue.Queue(QUEUED)
+        self._chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED)
 
     async def feed(self, request: Request) -> None:
         try:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from dstack_cloud.api import schemas
@@ -62,7 +62,7 @@ def read_logs(
     project: str,
     run: str,
     context: ServerContext,
-    request: Annotated[logs.LogRequest, Query()],
+    request: Annotated[logs.LogRequest, Depends()],
 ) -> StreamingResponse:
     _, jobs = runs.find(context, project, run)
     chunks = (chunk for job in jobs for chunk in logs.read_log(context, job.id, request) if chunk)

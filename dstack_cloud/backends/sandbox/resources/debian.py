@@ -51,7 +51,7 @@ def make(system: FileSystem, target: Path, *, mirror: str, cache: Path) -> None:
     if done.returncode != 0:
         raise Unavailable(
             "mmdebstrap could not make the image",
-            f"see what it says, and whether {mirror} can be reached",
+            f"see what it says, and whether {mirror or 'Debian'} can be reached from here",
             cloud_message=done.stderr[-RUN_ERRORS:],
         )
 
@@ -73,5 +73,5 @@ def command(system: FileSystem, target: Path, mirror: str, packages: Path) -> li
         *(f"--{stage}-hook={hook}" for hook in system.hooks),
         SUITE,
         str(target),
-        mirror,
+        *([mirror] if mirror else []),
     ]

@@ -35,7 +35,10 @@ find {DISK} -mindepth 1 -maxdepth 1 ! -name image ! -name overlay2 -exec rm -rf 
 
 
 def make(client: DockerClient, packages: str, job: str, target: Path) -> None:
-    """Writes the folder `docker/` with the disk's content to the tar `target`. Raises Unavailable where the engine inside doesn't come up."""
+    """Writes the folder `docker/` with the disk's content to the tar `target`.
+
+    Raises Unavailable where the engine inside doesn't come up.
+    """
     spec = {
         "Image": packages,
         "Cmd": ["/bin/sh", "-c", SCRIPT],

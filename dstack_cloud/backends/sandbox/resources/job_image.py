@@ -1,6 +1,6 @@
-"""The image that a job without `image` runs in: Python, pip, bash, git, curl; made of Debian's packages in some seconds.
+"""The image that a job without `image` runs in: Python, pip, bash, git, curl; one layer.
 
-Its packages are only unpacked, which takes a third of the time of configuring them; what their install scripts would have
+It is built on the base image where that can be had, else of Debian's packages: they are only unpacked, which takes a third of the time of configuring them; what their install scripts would have
 done and a job needs is in the hooks.
 """
 
@@ -12,9 +12,9 @@ import logging
 import tempfile
 from pathlib import Path
 
-from dstack_cloud.backends.sandbox.client import DockerClient, tar_file
+from dstack_cloud.backends.sandbox.client import DockerClient
 from dstack_cloud.backends.sandbox.config import SandboxConfig
-from dstack_cloud.backends.sandbox.resources import debian
+from dstack_cloud.backends.sandbox.resources import building, debian
 
 log = logging.getLogger(__name__)
 
@@ -22,25 +22,37 @@ PYTHON = "3.11"  # the suite's own
 RECIPE_LABEL = "dstack.recipe"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
-SYSTEM = debian.FileSystem(
-    packages=(
-        *(
-            "base-files",
-            "base-passwd",
-            "bash",
-            "dash",
-            "coreutils",
-            "findutils",
-            "grep",
-            "sed",
-            "mawk",
-            "tar",
-            "gzip",
-            "xz-utils",
-        ),
-        *("debianutils", "hostname", "libc-bin", "procps", "netbase", "ca-certificates", "curl", "git"),
-        *("python3", "python3-pip", "python3-venv", "libstdc++6", "libgomp1"),
+PACKAGES = (
+    *(
+        "bash",
+        "coreutils",
+        "findutils",
+        "grep",
+        "sed",
+        "mawk",
+        "tar",
+        "gzip",
+        "xz-utils",
+        "debianutils",
+        "hostname",
+        "libc-bin",
     ),
+    *(
+        "procps",
+        "netbase",
+        "ca-certificates",
+        "curl",
+        "git",
+        "python3",
+        "python3-pip",
+        "python3-venv",
+        "libstdc++6",
+        "libgomp1",
+    ),
+)
+FINISH = "RUN ln -sf python3 /usr/bin/python && rm -f /usr/lib/python3.*/EXTERNALLY-MANAGED && mkdir -p /workflow\n"
+SYSTEM = debian.FileSystem(
+    packages=("base-files", "base-passwd", "dash", *PACKAGES),
     variant="extract",
     hooks=(
         'cp "$1"/usr/share/base-passwd/passwd.master "$1"/etc/passwd; cp "$1"/usr/share/base-passwd/group.master "$1"/etc/group',
@@ -67,7 +79,7 @@ def name(config: SandboxConfig, python: str = PYTHON) -> str:
 
 def recipe() -> str:
     """A digest of everything that makes the image what it is."""
-    content = [debian.SUITE, SYSTEM.packages, SYSTEM.hooks, CHANGES]
+    content = [debian.SUITE, SYSTEM.packages, SYSTEM.hooks, FINISH, CHANGES]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
@@ -79,17 +91,23 @@ def ensure(client: DockerClient, config: SandboxConfig) -> str:
         labels = found["Config"].get("Labels") or {}
         if labels.get(RECIPE_LABEL, recipe()) == recipe():
             return wanted
+    changes = (*CHANGES, f"LABEL {RECIPE_LABEL}={recipe()}")
+    if building.obtain(client, config.base_image):
+        log.info("building the job image %s on %s", wanted, config.base_image)
+        layered = f"{wanted}-layers"
+        text = building.APT_INSTALL.format(base=config.base_image, packages=" ".join(PACKAGES)) + FINISH
+        building.build(client, layered, building.dockerfile(text))
+        building.flatten(client, layered, wanted, changes)
+        return wanted
     log.info("making the job image %s of Debian's packages", wanted)
     with tempfile.TemporaryDirectory(prefix="dstack-image-") as folder:
         tar = Path(folder) / "job.tar"
         debian.make(SYSTEM, tar, mirror=config.debian_mirror, cache=config.cache)
-        load(client, tar, wanted, (*CHANGES, f"LABEL {RECIPE_LABEL}={recipe()}"))
+        building.load(client, tar, wanted, changes)
     return wanted
 
 
-def load(client: DockerClient, tar: Path, image: str, changes: tuple[str, ...]) -> None:
-    """Imports a root file system as an image of one layer. `changes` are Dockerfile instructions."""
-    repository, _, tag = image.rpartition(":")
-    query = [("fromSrc", "-"), ("repo", repository), ("tag", tag), *(("changes", change) for change in changes)]
-    for line in client.progress("/images/create", query, tar_file(tar)):
-        log.debug("import of %s: %s", image, line)
+def layers(client: DockerClient, image: str) -> int:
+    """Of how many layers an image is; 0 where there is none of that name."""
+    found = client.image(image)
+    return len(found["RootFS"]["Layers"]) if found else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import logging
 import tarfile
@@ -17,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dstack_cloud.backends.sandbox.client import DockerClient, as_tar, tar_file
+from dstack_cloud.backends.sandbox.client import DockerClient, tar_file
 from dstack_cloud.backends.sandbox.config import SandboxConfig
-from dstack_cloud.backends.sandbox.resources import debian, inner_disk, job_image
-from dstack_cloud.errors import BackendError, InvalidConfiguration
+from dstack_cloud.backends.sandbox.resources import building, debian, inner_disk, job_image
+from dstack_cloud.errors import InvalidConfiguration
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +28,6 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "docker.io", "iptables", "iproute2", "cloud-init", "sudo"),
     *("python3", "ca-certificates", "netbase", "procps"),
 )
-DOCKERFILE_PACKAGES = """\
-FROM {base}
-RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {packages} \\
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
-"""
 DOCKERFILE = """\
 FROM {packages}
 COPY rootfs/ /
@@ -46,10 +40,10 @@ CMD ["/usr/local/sbin/machine-init"]
 
 
 def name(config: SandboxConfig) -> str:
-    return (
-        config.machine_image
-        or f"dstack-cloud/machine:{_digest(_packages_name(config), job_image.recipe(), DOCKERFILE, _rootfs())}"
-    )
+    if config.machine_image:
+        return config.machine_image
+    parts = (_packages_name(config), config.job_image, job_image.recipe(), DOCKERFILE, _rootfs())
+    return f"dstack-cloud/machine:{_digest(*parts)}"
 
 
 def ensure(client: DockerClient, config: SandboxConfig) -> str:
@@ -61,7 +55,7 @@ def ensure(client: DockerClient, config: SandboxConfig) -> str:
     if client.image(wanted) is not None:
         return wanted
     if config.machine_image:
-        _pull(client, wanted)
+        building.pull(client, wanted)
         return wanted
     with _alone(config.cache):
         if client.image(wanted) is None:
@@ -74,10 +68,10 @@ def ensure_packages(client: DockerClient, config: SandboxConfig) -> str:
     wanted = _packages_name(config)
     if client.image(wanted) is not None:
         return wanted
-    if _has(client, config.base_image):
+    if building.obtain(client, config.base_image):
         log.info("building the sandbox machine's packages on %s", config.base_image)
-        dockerfile = DOCKERFILE_PACKAGES.format(base=config.base_image, packages=" ".join(PACKAGES))
-        build(client, wanted, _context(dockerfile))
+        text = building.APT_INSTALL.format(base=config.base_image, packages=" ".join(PACKAGES))
+        building.build(client, wanted, building.dockerfile(text))
     elif missing := debian.available():
         raise InvalidConfiguration(
             f"can't build the sandbox's machine: the image {config.base_image} can't be pulled, and {missing}",
@@ -95,50 +89,32 @@ def _make_packages(client: DockerClient, config: SandboxConfig, wanted: str) -> 
         # cloud-init recommends gnupg, which brings twenty packages that nothing here uses
         system = debian.FileSystem((*PACKAGES, "gnupg-"), "minbase")
         debian.make(system, tar, mirror=config.debian_mirror, cache=config.cache)
-        job_image.load(client, tar, wanted, ('CMD ["/bin/bash"]',))
+        building.load(client, tar, wanted, ('CMD ["/bin/bash"]',))
 
 
 def _build(client: DockerClient, config: SandboxConfig, wanted: str) -> None:
     packages = ensure_packages(client, config)
     job = job_image.ensure(client, config)
-    log.info("putting the job image %s onto the sandbox machine's disk", job)
     with tempfile.TemporaryDirectory(prefix="dstack-image-") as folder:
         disk = Path(folder) / "disk.tar"
-        inner_disk.make(client, packages, job, disk)
+        # files that an upper layer deletes are marked by devices, which don't survive the way into the machine's image
+        if job_image.layers(client, job) == 1:
+            log.info("putting the job image %s onto the sandbox machine's disk", job)
+            inner_disk.make(client, packages, job, disk)
+        else:
+            tarfile.open(disk, "w").close()
         context = Path(folder) / "context.tar"
         with tarfile.open(context, "w") as tar:
-            _add_text(tar, "Dockerfile", DOCKERFILE.format(packages=packages))
+            building.add_text(tar, "Dockerfile", DOCKERFILE.format(packages=packages))
             tar.add(ROOTFS, "rootfs", filter=_owned_by_root)
             tar.add(disk, "disk.tar")
         disk.unlink()
-        for line in client.progress("/build", {"t": wanted, "rm": "1", "forcerm": "1"}, tar_file(context)):
-            log.debug("build of %s: %s", wanted, line)
+        building.build(client, wanted, tar_file(context))
     log.info("the sandbox machine %s is ready", wanted)
 
 
-def build(client: DockerClient, tag: str, context: bytes) -> None:
-    for line in client.progress("/build", {"t": tag, "rm": "1", "forcerm": "1"}, as_tar(context)):
-        log.info("build of %s: %s", tag, line)
-
-
-def _has(client: DockerClient, image: str) -> bool:
-    if client.image(image) is not None:
-        return True
-    try:
-        _pull(client, image)
-    except BackendError as refused:
-        log.info("%s can't be pulled: %s", image, refused.summary)
-        return False
-    return True
-
-
-def _pull(client: DockerClient, image: str) -> None:
-    for line in client.progress("/images/create", {"fromImage": image}):
-        log.debug("pull of %s: %s", image, line)
-
-
 def _packages_name(config: SandboxConfig) -> str:
-    return f"dstack-cloud/machine-packages:{_digest(debian.SUITE, config.base_image, DOCKERFILE_PACKAGES, *PACKAGES)}"
+    return f"dstack-cloud/machine-packages:{_digest(debian.SUITE, config.base_image, building.APT_INSTALL, *PACKAGES)}"
 
 
 def _digest(*parts: object) -> str:
@@ -148,19 +124,6 @@ def _digest(*parts: object) -> str:
 def _rootfs() -> list[list[str]]:
     files = sorted(path for path in ROOTFS.rglob("*") if path.is_file())
     return [[str(path.relative_to(ROOTFS)), path.read_text()] for path in files]
-
-
-def _context(dockerfile: str) -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        _add_text(tar, "Dockerfile", dockerfile)
-    return content.getvalue()
-
-
-def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(text.encode())
-    tar.addfile(member, io.BytesIO(text.encode()))
 
 
 def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -1,0 +1,112 @@
+"""What a terminal shows of a run that it follows. The job's bytes go to stdout as they are, all else to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from dstack_cloud.cli import output, run_tables
+from dstack_cloud.cli.failures import INTERRUPTED, say
+from dstack_cloud.client.follow import Frame, LogBytes
+from dstack_cloud.domain.states import JobStatus
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from dstack_cloud.api.schemas import JobView, RunView
+
+_LISTENING = ("running", "uploading")
+
+
+class Screen:
+    """`log`: where the job's bytes go."""
+
+    def __init__(self, log: BinaryIO) -> None:
+        self._log = log
+        self._spinner: Status | None = None
+        self._line_open = False
+        self._told: dict[str, str] = {}
+        self._ports_told: set[str] = set()
+
+    def show(self, frames: Iterator[Frame], submitted: RunView) -> RunView:
+        """Until the run has ended; returns its last state."""
+        last = submitted
+        try:
+            for frame in frames:
+                if isinstance(frame, LogBytes):
+                    self._write(frame.data)
+                else:
+                    last = frame.run
+                    self._changed(last)
+        finally:
+            self._clear()
+        self._close_line()
+        return last
+
+    def _write(self, data: bytes) -> None:
+        self._clear()
+        self._log.write(data)
+        self._log.flush()
+        self._line_open = not data.endswith(b"\n")
+
+    def _changed(self, run: RunView) -> None:
+        for job in run["jobs"]:
+            name = job["id"] if len(run["jobs"]) > 1 else ""
+            if job["status"] in _LISTENING and job["id"] not in self._ports_told:
+                self._tell_ports(job)
+            text = ": ".join(part for part in (name, job["status"], job["message"]) if part)
+            if self._told.get(job["id"]) != text:
+                self._told[job["id"]] = text
+                self._progress(text, job["status"])
+
+    def _tell_ports(self, job: JobView) -> None:
+        self._ports_told.add(job["id"])
+        for port in job["ports"]:
+            self._tell(f"port {port['app']} at http://localhost:{port['local']}")
+
+    def _progress(self, text: str, status: str) -> None:
+        if status == "running" or JobStatus(status).finished:
+            self._clear()
+        elif not sys.stderr.isatty():
+            self._tell(text)
+        elif not self._line_open:
+            self._spin(text)
+
+    def _spin(self, text: str) -> None:
+        if self._spinner is None:
+            from rich.status import Status
+
+            self._spinner = Status(output.plain(text), console=output.console(sys.stderr))
+            self._spinner.start()
+        else:
+            self._spinner.update(output.plain(text))
+
+    def _tell(self, text: str) -> None:
+        self._clear()
+        self._close_line()
+        print(text, file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+    def _close_line(self) -> None:
+        """A log that doesn't end with a newline gets one on the screen, never in a file."""
+        if self._line_open and sys.stderr.isatty():
+            print(file=sys.stderr, flush=True)
+        self._line_open = False
+
+
+def tell_end(run: RunView) -> int:
+    """One line about how it ended; returns the exit code for it: the job's own, where it has one."""
+    status, code = run["status"], run["exit_code"]
+    took = output.duration((run["finished_at"] or run["submitted_at"]) - run["submitted_at"])
+    cost = f", {output.money(run['cost'])}" if run["cost"] else ""
+    reasons = "; ".join(run_tables.notes([run]))
+    reason = reasons.removeprefix(f"{run['name']}: ")
+    say(f"{run['name']} {status}{f': {reason}' if reason else ''} ({took}{cost})")
+    if status in ("stopped", "aborted"):
+        return INTERRUPTED
+    return code or (1 if status == "failed" else 0)

@@ -1,0 +1,222 @@
+"""`dstack run`: plans a workflow, sends the working folder, starts the run and follows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from dstack_cloud.cli import output, run_request, run_tables
+from dstack_cloud.cli.application import AsJson, Yes, application, takes
+from dstack_cloud.cli.failures import problem_line, say
+from dstack_cloud.cli.sources import read_sources
+from dstack_cloud.client import Client
+from dstack_cloud.errors import DstackError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dstack_cloud.api.schemas import PlanView, RunRequest, WorkflowView
+    from dstack_cloud.client.listing import Listing
+
+TAKES_REST = True
+
+app = application()
+
+
+Name = Annotated[str | None, typer.Argument(metavar="WORKFLOW", help="Its name. Without: lists what there is.")]
+Args = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="What ${{ run.args }} stands for.")]
+Detach = Annotated[bool, typer.Option("-d", "--detach", help="Print the run's name and return.")]
+Tag = Annotated[str, typer.Option("-t", "--tag", metavar="TAG", show_default=False, help="A name for its outputs.")]
+Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K[=V]", help="A variable for the job.")]
+Backend = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only there. May be repeated.")]
+Spot = Annotated[bool | None, typer.Option("--spot/--on-demand", help="Which kind of instance.", show_default=False)]
+MaxPrice = Annotated[float | None, typer.Option(min=0, metavar="USD", help="At most this much an hour.")]
+Gpu = Annotated[str | None, typer.Option(metavar="GPU", help="Count, name or memory: 2, V100, V100:2, 16GB.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where.")]
+Force = Annotated[bool, typer.Option("--force", help="Even where the folder is your home.")]
+ShowHelp = Annotated[bool, typer.Option("-h", "--help", help="Show this, or what WORKFLOW is.")]
+
+
+class Options(NamedTuple):
+    workflow: Name = None
+    args: Args = None
+    detach: Detach = False
+    tag: Tag = ""
+    env: Env = None
+    backend: Backend = None
+    spot: Spot = None
+    max_price: MaxPrice = None
+    gpu: Gpu = None
+    dry_run: DryRun = False
+    yes: Yes = False
+    force: Force = False
+    as_json: AsJson = False
+    show_help: ShowHelp = False
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@takes(Options)
+def run(context: typer.Context, options: Options) -> None:
+    """Run a workflow and follow it. The exit code is the job's own."""
+    if options.show_help:
+        _explain(context, options.workflow)
+    elif options.workflow is None:
+        _list(options.as_json)
+    else:
+        _refuse_options([options.workflow, *(options.args or [])], context)
+        raise typer.Exit(_run(Client(), _request(options, context.obj), options))
+
+
+def _request(options: Options, behind_dashes: list[str]) -> RunRequest:
+    variables = run_request.environment(options.env or [], os.environ)
+    return {
+        "files": read_sources(Path.cwd()),
+        "workflow": options.workflow or "",
+        "args": [*(options.args or []), *behind_dashes],
+        "env": variables,
+        "tag": options.tag,
+        "overrides": run_request.overrides(options.backend, options.spot, options.max_price, options.gpu),
+        "code": None,
+        "local_python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }
+
+
+def _refuse_options(words: list[str], context: typer.Context) -> None:
+    known = [name[2:] for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
+    run_request.refuse_misspelled(words, [*known, "on-demand"])
+    if words[0].startswith("-"):
+        raise UsageError(f"there is no option `{words[0]}`", "the workflow's name comes before what is meant for it")
+
+
+def _run(client: Client, request: RunRequest, options: Options) -> int:
+    plan = client.plan(request)
+    for warning in plan["warnings"]:
+        output.warn(warning)
+    if options.dry_run:
+        _show_plan(plan, options.as_json)
+        return 0
+    request["env"] = run_request.fill_in(request["env"], plan["needs_env"], os.environ)
+    _send_code(client, request, plan, options)
+    if options.detach:
+        run = client.submit(request)
+        if options.as_json:
+            output.print_json(run)
+        else:
+            print(run["name"])
+        return 0
+    return _attach(client, request, options)
+
+
+def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
+    from dstack_cloud.client import snapshot
+
+    folder = Path.cwd()
+    if not options.force:
+        snapshot.check_folder(folder)
+    snapshot.check_paths(folder, [path for job in plan["jobs"] for path in job["paths"]])
+    taken = snapshot.store(
+        client, folder, state_folder=client.home, approve=lambda listing: _approve(listing, yes=options.yes)
+    )
+    for warning in taken.warnings:
+        output.warn(warning)
+    request["code"] = taken.view
+
+
+def _approve(listing: Listing, *, yes: bool) -> None:
+    if yes:
+        return
+    print(f"The working folder has {output.size(listing.size)}. The largest entries:", file=sys.stderr)
+    rows = [[output.size(size), name] for name, size in listing.largest()]
+    output.print_drawn(output.table(("SIZE>", "ENTRY"), rows), sys.stderr)
+    output.confirm("Send all of it? (What .gitignore or .dstackignore names stays here.)", yes=False)
+
+
+def _attach(client: Client, request: RunRequest, options: Options) -> int:
+    from dstack_cloud.cli.attached import Screen, tell_end
+    from dstack_cloud.cli.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        run = client.submit(request)
+        interrupts.ready(lambda abort: _request_stop(client, run["name"], abort))
+        if not options.as_json:
+            output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
+        screen = Screen(sys.stderr.buffer if options.as_json else sys.stdout.buffer)
+        ended = screen.show(client.follow(run["name"]), run)
+    code = tell_end(ended)
+    if options.as_json:
+        output.print_json(ended)
+    return code
+
+
+def _request_stop(client: Client, name: str, abort: bool) -> None:
+    from dstack_cloud.cli.failures import report
+
+    try:
+        client.stop(name, abort=abort)
+    except DstackError as error:
+        report(error)
+
+
+def _show_plan(plan: PlanView, as_json: bool) -> None:
+    if as_json:
+        output.print_json(plan)
+        return
+    for job in plan["jobs"]:
+        image = f", image {job['image']}" if job["image"] else ""
+        print(f"job {job['name']}: {job['provider']}{image}")
+        rows = [
+            [
+                offer["backend"],
+                offer["region"] or "-",
+                offer["instance_type"],
+                offer["resources"],
+                "spot" if offer["spot"] else "on-demand",
+                f"{output.money(offer['price'])}/h",
+            ]
+            for offer in job["offers"]
+        ]
+        output.print_drawn(output.table(("BACKEND", "REGION", "TYPE", "RESOURCES", "KIND", "PRICE>"), rows))
+    print("nothing was started (--dry-run)")
+
+
+def _list(as_json: bool) -> None:
+    checked = Client().check(read_sources(Path.cwd()))
+    if as_json:
+        output.print_json(checked)
+    else:
+        _print_workflows(checked["workflows"])
+        for problem in checked["problems"]:
+            say(problem_line(problem))
+    if checked["problems"]:
+        raise typer.Exit(2)
+
+
+def _print_workflows(workflows: list[WorkflowView]) -> None:
+    rows = [[w["name"], w["provider"], w["help"] or "-", w["file"]] for w in workflows]
+    output.print_drawn(output.table(("WORKFLOW", "PROVIDER", "HELP", "FILE"), rows))
+
+
+def _explain(context: typer.Context, name: str | None) -> None:
+    """`run -h`: the usage and the workflows that are here; `run NAME -h`: that one."""
+    if name is None:
+        print(context.get_help())
+        try:
+            workflows = Client().check(read_sources(Path.cwd()))["workflows"]
+        except DstackError as error:
+            print(f"\nNo workflows: {error.summary}.")
+            return
+        print("\nWorkflows here:")
+        _print_workflows(workflows)
+        return
+    workflows = Client().check(read_sources(Path.cwd()))["workflows"]
+    found = next((workflow for workflow in workflows if workflow["name"] == name), None)
+    if found is None:
+        raise NotFound(
+            f"there is no workflow {name!r}", f"there are: {', '.join(w['name'] for w in workflows) or 'none'}"
+        )
+    print(f"{found['name']}: {found['help'] or 'no help given'}")
+    print(f"  provider  {found['provider']}")
+    print(f"  defined   {found['file']}:{found['line']}")
+    print(f"\nUsage: dstack run {name} [OPTIONS] [ARGS]  (`dstack run -h` lists the options)")

@@ -1,0 +1,115 @@
+"""Runs and jobs as rows and lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from dstack_cloud.cli.output import age, duration, money, print_drawn, size, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dstack_cloud.api.schemas import InstanceView, JobView, RunView
+
+RUN_COLUMNS = ("RUN", "WORKFLOW", "SUBMITTED", "STATUS", "TAG")
+LIST_COLUMNS = (*RUN_COLUMNS, "MACHINE", "COST>")
+JOB_COLUMNS = ("JOB", "STATUS", "ATTEMPT>", "EXIT>", "TIME>", "MACHINE", "PRICE>")
+
+
+def run_row(run: RunView) -> list[str]:
+    return [run["name"], run["workflow"], age(run["submitted_at"]), run["status"], run["tag"] or "-"]
+
+
+def runs_table(runs: Sequence[RunView]) -> Table:
+    return table(LIST_COLUMNS, [[*run_row(run), _machines(run), money(run["cost"])] for run in runs])
+
+
+def print_runs(runs: Sequence[RunView]) -> None:
+    print_drawn(runs_table(runs))
+
+
+def notes(runs: Sequence[RunView]) -> Iterator[str]:
+    """Why something waits or failed, a line a job that has something to say."""
+    for run in runs:
+        for job in run["jobs"]:
+            if text := job_note(job):
+                name = run["name"] if len(run["jobs"]) == 1 else job["id"]
+                yield f"{name}: {text}"
+
+
+def job_note(job: JobView) -> str:
+    if job["status"] in ("done", "running"):
+        return ""
+    if job["message"]:
+        return job["message"]
+    if job["status"] == "failed" and job["exit_code"]:
+        return f"exit code {job['exit_code']}"
+    return job["reason"].replace("_", " ")
+
+
+def print_jobs(jobs: Sequence[JobView]) -> None:
+    print_drawn(table(JOB_COLUMNS, [_job_row(job) for job in jobs]))
+
+
+def _job_row(job: JobView) -> list[str]:
+    last = job["instances"][-1] if job["instances"] else None
+    exit_code = "-" if job["exit_code"] is None else str(job["exit_code"])
+    return [
+        job["id"],
+        job["status"],
+        str(job["attempt"] or "-"),
+        exit_code,
+        _running_time(job),
+        _machine(last) if last else "-",
+        f"{money(last['price'])}/h" if last else "-",
+    ]
+
+
+def _running_time(job: JobView) -> str:
+    if job["started_at"] is None:
+        return "-"
+    return duration((job["finished_at"] or time.time()) - job["started_at"])
+
+
+def _machine(instance: InstanceView) -> str:
+    return f"{instance['backend']}/{instance['instance_type']}{' spot' if instance['spot'] else ''}"
+
+
+def _machines(run: RunView) -> str:
+    used = [_machine(job["instances"][-1]) for job in run["jobs"] if job["instances"]]
+    return ", ".join(dict.fromkeys(used)) or "-"
+
+
+def detail_lines(run: RunView) -> Iterator[str]:
+    """Everything about one run, for `ps -v`."""
+    yield f"{run['name']}  {run['workflow']}  {run['status']}  submitted {age(run['submitted_at'])}"
+    if run["tag"]:
+        yield f"  tag     {run['tag']}"
+    if run["args"]:
+        yield f"  args    {' '.join(run['args'])}"
+    if run["code"]:
+        code = run["code"]
+        yield f"  code    {code['sha256'][:12]}, {code['files']} files, {size(code['size'])}"
+    yield f"  cost    {money(run['cost'])}"
+    for job in run["jobs"]:
+        yield from _job_lines(job)
+
+
+def _job_lines(job: JobView) -> Iterator[str]:
+    parts = [job["status"], f"attempt {job['attempt']}", f"ran {_running_time(job)}"]
+    if job["exit_code"] is not None:
+        parts.append(f"exit code {job['exit_code']}")
+    yield f"  job     {job['id']}: {', '.join(parts)}"
+    for text in dict.fromkeys((job["message"], job["reason"].replace("_", " "))):
+        if text:
+            yield f"          {text}"
+    for port in job["ports"]:
+        yield f"          port {port['app']} at http://localhost:{port['local']}"
+    for instance in job["instances"]:
+        price = f"{money(instance['price'])}/h"
+        place = f"{_machine(instance)} in {instance['region']}" if instance["region"] else _machine(instance)
+        yield f"          attempt {instance['attempt']}: {place}, {price}, {instance['status']}"
+        if instance["wrong"]:
+            yield f"            {instance['wrong']}"

@@ -1,0 +1,261 @@
+"""The model of a workflow in one dialect: what every spelling of a file is read into.
+
+Each field's reader (`values`, `shapes`) does the checking; the annotations also say what the JSON Schema allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from dstack_cloud.domain.jobs import PortMapping
+from dstack_cloud.domain.parsing import shapes, values
+from dstack_cloud.domain.parsing.dependencies import dependencies
+from dstack_cloud.domain.parsing.known import PROVIDERS
+from dstack_cloud.domain.parsing.sweeps import parameters
+from dstack_cloud.domain.resources import Frozen, SpotPolicy
+
+_TEXT = {"type": ["string", "number", "boolean"]}
+_STRING = {"type": "string", "minLength": 1}
+_STRINGS = {"type": "array", "items": _STRING}
+_QUANTITY = {"type": ["string", "integer"]}
+_TEXT_OR_LIST = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+
+
+@dataclass(frozen=True)
+class Also:
+    """Shapes that the reader takes beside the annotated type's own, for the JSON Schema."""
+
+    shapes: tuple[dict[str, Any], ...]
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [*self.shapes, handler(schema)]}
+
+
+Text = Annotated[str, BeforeValidator(values.text), WithJsonSchema(_TEXT)]
+Word = Annotated[str, BeforeValidator(values.word), WithJsonSchema(_STRING)]
+Flag = Annotated[bool, BeforeValidator(values.flag), WithJsonSchema({"type": "boolean"})]
+Size = Annotated[
+    int, BeforeValidator(values.size), WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9.]+\s*[A-Za-z]+\s*$"})
+]
+Duration = Annotated[int, BeforeValidator(values.duration), WithJsonSchema(_QUANTITY)]
+Count = Annotated[int, BeforeValidator(values.whole(1, 100_000)), WithJsonSchema({"type": "integer", "minimum": 1})]
+GpuCount = Annotated[
+    int, BeforeValidator(values.whole(0, shapes.MOST_GPUS)), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+Nodes = Annotated[int, BeforeValidator(values.whole(1, 1000)), WithJsonSchema({"type": "integer", "minimum": 1})]
+Price = Annotated[float, BeforeValidator(values.price), WithJsonSchema({"type": "number", "minimum": 0})]
+Name = Annotated[
+    str,
+    BeforeValidator(values.name),
+    WithJsonSchema({"type": ["string", "number"], "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"}),
+]
+ProviderName = Annotated[str, BeforeValidator(values.provider), WithJsonSchema({"enum": list(PROVIDERS)})]
+Python = Annotated[
+    str, BeforeValidator(values.python), WithJsonSchema({"anyOf": [{"enum": list(values.PYTHONS)}, {"type": "number"}]})
+]
+Commands = Annotated[tuple[str, ...], BeforeValidator(shapes.commands), WithJsonSchema(_TEXT_OR_LIST)]
+Entrypoint = Annotated[Union[str, tuple[str, ...]], BeforeValidator(shapes.entrypoint), WithJsonSchema(_TEXT_OR_LIST)]
+Env = Annotated[
+    dict[str, Union[str, None]],
+    BeforeValidator(shapes.env),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _STRINGS,
+                {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+            ]
+        }
+    ),
+]
+Ports = Annotated[
+    tuple[PortMapping, ...],
+    BeforeValidator(shapes.ports),
+    WithJsonSchema({"anyOf": [_QUANTITY, {"type": "array", "items": _QUANTITY}]}),
+]
+Words = Annotated[
+    tuple[str, ...],
+    BeforeValidator(shapes.listed(values.word, "a list of names")),
+    WithJsonSchema({"anyOf": [_STRING, _STRINGS]}),
+]
+InsidePath = Annotated[str, BeforeValidator(values.path(values.inside)), WithJsonSchema(_STRING)]
+AbsolutePath = Annotated[str, BeforeValidator(values.path(values.absolute)), WithJsonSchema(_STRING)]
+SavedPathText = Annotated[str, BeforeValidator(values.path(values.inside_or_home)), WithJsonSchema(_STRING)]
+Cron = Annotated[str, BeforeValidator(shapes.cron), WithJsonSchema(_STRING)]
+
+
+class Artifact(Frozen):
+    """A path that is saved when the job ends."""
+
+    path: SavedPathText = Field(
+        description="A file or folder below the working folder, or `~/…` in the job's home folder."
+    )
+    mount: Flag = Field(False, description="Save it while the job runs, too.")
+
+
+class CachePath(Frozen):
+    """A path that is kept between runs of the workflow."""
+
+    path: SavedPathText = Field(
+        description="A file or folder below the working folder, or `~/…` in the job's home folder."
+    )
+
+
+class Gpu(Frozen):
+    """The GPUs that the machine must have."""
+
+    name: Text | None = Field(None, description="Part of the model's name, such as `V100`.")
+    count: GpuCount = Field(1, description="How many.")
+    memory: Size | None = Field(None, description="Memory of each, such as `16GB`.")
+
+
+class Resources(Frozen):
+    """What the machine must have at least."""
+
+    cpu: Count | None = Field(None, description="CPU cores.")
+    memory: Size | None = Field(None, description="Memory, such as `16GB` or `16GiB`.")
+    gpu: Annotated[Gpu | None, BeforeValidator(shapes.gpu), Also((_QUANTITY,))] = Field(
+        None, description="A count, a text such as `V100`, `V100:2` or `16GB`, or a mapping."
+    )
+    shm_size: Size | None = Field(None, description="Shared memory (`/dev/shm`) of the job.")
+    disk: Size | None = Field(None, description="Disk space.")
+    interruptible: Flag | None = Field(
+        None, description="true: spot machines; false: on-demand. Older spelling of `spot_policy`."
+    )
+    spot_policy: (
+        Annotated[SpotPolicy, BeforeValidator(values.choice(*(policy.value for policy in SpotPolicy)))] | None
+    ) = Field(None, description="Spot machines, on-demand ones, or whichever is to be had (`auto`).")
+    max_price: Price | None = Field(None, description="The most to pay, USD per hour.")
+    regions: Words = Field((), description="Regions to look in; all by default.")
+    backends: Words = Field((), description="Backends to look in; all that are configured by default.")
+    instance_types: Words = Field((), description="Instance types to choose from; all by default.")
+
+
+class RegistryAuth(Frozen):
+    """How to log in to the image's registry."""
+
+    username: Text = Field(description="The user's name.")
+    password: Text = Field(description="The password or token.")
+
+
+class Dependency(Frozen):
+    """`how`: `run` the workflow first, take the outputs of its `last` finished run, or of a `tag`."""
+
+    how: Literal["run", "last", "tag"]
+    workflow: str | None = None
+    tag: str | None = None
+    mount: bool = False
+
+
+class Dependencies(Frozen):
+    """`include` and `variables` name what of the folder and of the variables a run depends on; None: all."""
+
+    on: tuple[Dependency, ...] = ()
+    include: tuple[str, ...] | None = None
+    variables: tuple[str, ...] | None = None
+
+
+class Retry(Frozen):
+    """How long to go on looking for a machine."""
+
+    duration: Duration | None = Field(None, description="For how long, such as `2h`; none: the project's default.")
+
+
+class Parameter(Frozen):
+    """Either `values`, or a range; texts are spelled as in the file."""
+
+    values: tuple[str, ...] | None = None
+    min: str | None = None
+    max: str | None = None
+    step: str | None = None
+    log: bool = False
+
+
+class Sweep(Frozen):
+    """Runs of one workflow with different parameters."""
+
+    method: Annotated[str, BeforeValidator(values.choice("grid", "random", "bayesian"))] = Field(
+        "grid", description="How to choose trials."
+    )
+    parameters: Annotated[dict[str, Parameter], BeforeValidator(parameters), WithJsonSchema({"type": "object"})] = (
+        Field(description="Name → list of values, or a mapping of min, max, step and log.")
+    )
+    trials: Count | None = Field(None, description="The most trials.")
+    parallel: Count | None = Field(None, description="The most trials at once.")
+    metric: Word | None = Field(None, description="The metric to judge by.")
+    goal: Annotated[str, BeforeValidator(values.choice("minimize", "maximize"))] = Field(
+        "minimize", description="What is good."
+    )
+
+
+Artifacts = Annotated[tuple[Artifact, ...], BeforeValidator(shapes.path_entries), Also((_STRING, _STRINGS))]
+Caches = Annotated[tuple[CachePath, ...], BeforeValidator(shapes.path_entries), Also((_STRING, _STRINGS))]
+Deps = Annotated[
+    Dependencies,
+    BeforeValidator(dependencies),
+    WithJsonSchema({"type": ["string", "array", "object"], "items": {"type": ["string", "object"]}}),
+]
+
+
+class Body(Frozen):
+    """A workflow: what runs, on what kind of machine, and what is kept of it."""
+
+    name: Name = Field(description="The name to run it by.")
+    help: Text = Field("", description="One line that `dstack run` shows beside the name.")
+    provider: ProviderName | None = Field(
+        None, description="What runs it; without it: `docker` where there is an image, else `bash`."
+    )
+    image: Word | None = Field(None, description="The container image.")
+    commands: Commands = Field((), description="Commands for one bash, each run after the one before succeeded.")
+    setup: Commands = Field((), description="Commands whose result is built once and used again.")
+    entrypoint: Entrypoint | None = Field(None, description="Replaces the image's own entrypoint.")
+    env: Env = Field(
+        default_factory=dict, description="`K=V`, or `K` alone to take it from your environment; or a mapping."
+    )
+    registry_auth: RegistryAuth | None = Field(None, description="How to log in to the image's registry.")
+    working_dir: InsidePath = Field(".", description="Where the commands start, relative to the working folder.")
+    home_dir: AbsolutePath | None = Field(None, description="The job's home folder, which `~` in paths means.")
+    python: Python | None = Field(None, description="The version of Python; none: yours.")
+    ports: Ports = Field((), description='Ports of the job to reach on localhost: a number, or "APP:LOCAL".')
+    artifacts: Artifacts = Field((), description="Paths saved when the job ends.")
+    cache: Caches = Field((), description="Paths kept between runs.")
+    deps: Deps = Field(default_factory=Dependencies, description="Workflows and tags whose outputs it needs.")
+    resources: Resources = Field(default_factory=Resources, description="What the machine must have at least.")
+    max_duration: Duration | None = Field(None, description="The job is stopped after this long, such as `2h`.")
+    retry: Annotated[Retry | None, BeforeValidator(shapes.retry), Also((_QUANTITY, {"type": "boolean"}))] = Field(
+        None, description="Go on looking for a machine when there is none: true, or for how long."
+    )
+    schedule: Cron | None = Field(None, description="A cron expression: when to run it.")
+    nodes: Nodes = Field(1, description="How many machines run it together.")
+    sweep: Sweep | None = Field(None, description="Runs it with different parameters.")
+
+
+class Workflow(Body):
+    """A workflow as read from line `line` of `file`. `provider` is never None; `options` are fields of its provider only."""
+
+    provider: str
+    file: str = ""
+    line: int = 0
+    options: dict[str, Union[str, tuple[str, ...]]] = Field(default_factory=dict)
+
+
+class WorkflowsFile(Frozen):
+    """`.dstack/workflows.yaml`, or a file in `.dstack/workflows`."""
+
+    workflows: tuple[Body, ...] | Body = Field(description="The workflows of this file.")
+
+
+# the models behind a field's mapping, to name the right fields where one is misspelled
+SECTIONS: dict[str, type[Frozen]] = {
+    "artifacts": Artifact,
+    "cache": CachePath,
+    "gpu": Gpu,
+    "resources": Resources,
+    "registry_auth": RegistryAuth,
+    "retry": Retry,
+    "sweep": Sweep,
+}

@@ -1,0 +1,221 @@
+"""One try of a job: inputs and image side by side, the job itself, a stop that may come at any moment, what is left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dstack_cloud.runner_bootstrap.payload.executor import Ending, Executor, Failure
+from dstack_cloud.runner_bootstrap.payload.folder import Folder
+from dstack_cloud.runner_bootstrap.payload.http1 import Body, Refused
+from dstack_cloud.runner_bootstrap.payload.inputs import Intake
+from dstack_cloud.runner_bootstrap.payload.job import Job
+from dstack_cloud.runner_bootstrap.payload.spool import Spool
+from dstack_cloud.runner_bootstrap.payload.state import StateBoard
+
+if TYPE_CHECKING:
+    from dstack_cloud.runner_bootstrap.payload.outputs import Outputs
+    from dstack_cloud.runner_bootstrap.payload.tree import Entry
+
+MESSAGES = {"stopped": "stopped", "aborted": "aborted", "max_duration": "stopped because max_duration is over"}
+
+
+class Attempt:
+    def __init__(self, folder: Folder, job: Job, spool: Spool, state: StateBoard) -> None:
+        self.job = job
+        self._folder = folder
+        self._spool = spool
+        self._state = state
+        self._executor = make_executor(folder, job, spool)
+        self._intake = Intake(folder, job)
+        self._news = threading.Condition()
+        # guarded by _news:
+        self._prepared = False
+        self._running = False
+        self._asked = ""
+        self._broken: Failure | None = None
+        self._stopper: threading.Thread | None = None
+
+    def begin(self) -> None:
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
+        threading.Thread(target=self._until_over, args=(self._run,), name="attempt", daemon=True).start()
+
+    def resume(self, phase: str) -> None:
+        """After a restart of the runner in this phase: what still runs is watched again, anything else is over."""
+        follow = self._watch if phase == "running" and self._adopted() else self._lost
+        threading.Thread(target=self._until_over, args=(follow,), name="attempt", daemon=True).start()
+
+    def take_input(self, name: str, body: Body) -> None:
+        """Raises Refused, and http1.Truncated. What can't be unpacked for good ends the attempt."""
+        # imported here: an idle runner has no use for tarfile
+        from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive
+
+        if name not in self._intake:
+            raise Refused(404, f"no input {name!r} is expected")
+        try:
+            self._intake.take(name, body)
+        except (BadArchive, OSError) as error:
+            failure = Failure("input", f"{name} couldn't be unpacked: {error}")
+            self._break(failure)
+            raise Refused(400, failure.message) from error
+        with self._news:
+            self._news.notify_all()
+
+    def stop(self, reason: str) -> None:
+        """`stopped`, `aborted` or `max_duration`; again is no error, an abort overrides, the grace runs once."""
+        with self._news:
+            if not self._asked or reason == "aborted":
+                self._asked = reason
+            self._start_stopper()
+            self._news.notify_all()
+
+    def kill(self) -> None:
+        """At once and without outputs; nothing of it stays in the engine."""
+        self._executor.kill()
+        self._executor.clean()
+
+    def outputs(self, name: str) -> Iterator[Entry]:
+        """The members of one of the state's outputs."""
+        return outputs_of(self._folder, self.job, self._state).entries(name)
+
+    def tidy(self) -> None:
+        """Reaps orphans that have ended; for long jobs, now and then."""
+        self._executor.wait_gone(0)
+
+    # -- before the job ----------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        try:
+            self._executor.prepare(self._say)
+        except Failure as failure:
+            self._break(failure)
+        except Exception as error:  # noqa: BLE001 - it is the attempt's end, and said so
+            self._break(bug(error))
+        with self._news:
+            self._prepared = True
+            self._news.notify_all()
+
+    def _say(self, message: str) -> None:
+        if self._asked or self._broken:
+            raise Failure("stopped", "no longer needed")
+        self._state.say(message)
+
+    def _break(self, failure: Failure) -> None:
+        with self._news:
+            self._broken = self._broken or failure
+            self._news.notify_all()
+
+    def _wait_ready(self) -> None:
+        with self._news:
+            while not self._asked and not self._broken and (self._intake.missing or not self._prepared):
+                self._news.wait()
+            if self._asked:
+                raise Failure(self._asked, MESSAGES[self._asked])
+            if self._broken:
+                raise self._broken
+
+    # -- the job -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> Ending:
+        self._wait_ready()
+        self._executor.start(self._commit)
+        return self._watch()
+
+    def _commit(self, found: dict[str, Any]) -> None:
+        self._state.update({"found": found}, phase="running", started_at=time.time(), message="")
+
+    def _watch(self) -> Ending:
+        with self._news:
+            self._running = True
+            self._start_stopper()
+        ending = self._executor.wait()
+        with self._news:
+            self._running = False
+            stopper, asked = self._stopper, self._asked
+        if stopper is None:
+            self._executor.kill()  # what the command left in the background
+            return ending
+        stopper.join()
+        return Ending(ending.exit_code, asked, MESSAGES[asked])
+
+    def _start_stopper(self) -> None:
+        """With the lock held."""
+        if self._asked and self._running and self._stopper is None:
+            self._stopper = threading.Thread(target=self._stop_gracefully, name="stop", daemon=True)
+            self._stopper.start()
+
+    def _stop_gracefully(self) -> None:
+        self._executor.terminate()
+        if not self._executor.wait_gone(self.job.grace):
+            self._executor.kill()
+
+    # -- after a restart ---------------------------------------------------------------------------------------------
+
+    def _adopted(self) -> bool:
+        from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
+
+        found = self._state.saved.get("found") or {}
+        executor = self._executor
+        return isinstance(executor, ProcessExecutor) and "pid" in found and executor.adopt(**found)
+
+    def _lost(self) -> Ending:
+        self._executor.kill()
+        return Ending(None, "runner", "the runner was restarted, and the job was lost with the one before")
+
+    # -- after the job -----------------------------------------------------------------------------------------------
+
+    def _until_over(self, run: Callable[[], Ending]) -> None:
+        try:
+            ending = run()
+        except Failure as failure:
+            ending = Ending(None, failure.reason, failure.message)
+        except Exception as error:  # noqa: BLE001 - it is the attempt's end, and said so
+            ending = Ending(None, *bug(error).words)
+        try:
+            self._finish(ending)
+        except Exception as error:  # noqa: BLE001 - the server must not wait for ever
+            self._end(Ending(ending.exit_code, *bug(error).words), [])
+
+    def _finish(self, ending: Ending) -> None:
+        for warning in self._executor.clean():
+            self._state.warn(warning)
+        self._spool.complete()
+        outputs = []
+        if self._state["started_at"] is not None and self._asked != "aborted":
+            self._state.say("looking at the outputs")
+            outputs = outputs_of(self._folder, self.job, self._state).describe()
+        if self._asked == "aborted":
+            outputs, ending = [], Ending(ending.exit_code, "aborted", MESSAGES["aborted"])
+        self._end(ending, outputs)
+
+    def _end(self, ending: Ending, outputs: list[dict[str, Any]]) -> None:
+        self._spool.complete()
+        self._state.update(
+            phase="uploading", exit_code=ending.exit_code, reason=ending.reason, message=ending.message,
+            outputs=outputs, log_complete=True, ended_at=time.time(),
+        )  # fmt: skip
+
+
+def make_executor(folder: Folder, job: Job, spool: Spool) -> Executor:
+    """Imported here: only one of them is needed, and http.client is slow to import."""
+    if job.mode == "docker":
+        from dstack_cloud.runner_bootstrap.payload.docker_executor import DockerExecutor
+
+        return DockerExecutor(folder, job, spool)
+    from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
+
+    return ProcessExecutor(folder, job, spool)
+
+
+def outputs_of(folder: Folder, job: Job, state: StateBoard) -> Outputs:
+    from dstack_cloud.runner_bootstrap.payload.outputs import Outputs
+
+    return Outputs(folder, job, state.warn)
+
+
+def bug(error: Exception) -> Failure:
+    traceback.print_exception(error)
+    return Failure("runner", f"the runner failed: {type(error).__name__}: {error}")

@@ -1,0 +1,206 @@
+"""Runs a job as processes of this machine, in a private copy of the source and a private home folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from dstack_cloud.runner_bootstrap.payload import interpreter, script
+from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
+from dstack_cloud.runner_bootstrap.payload.folder import Folder
+from dstack_cloud.runner_bootstrap.payload.job import Job
+from dstack_cloud.runner_bootstrap.payload.processes import Family, become_subreaper, look
+from dstack_cloud.runner_bootstrap.payload.spool import Spool
+
+LAST_BYTES_SECONDS = 10.0
+BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+# what a job may know of the machine's environment: how to find programs, write text, and reach the network
+INHERITED = (
+    *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", *CA_VARIABLES, "SSL_CERT_DIR"),
+    *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *(
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_CONFIG_FILE",
+        "PIP_FIND_LINKS",
+        "PIP_TRUSTED_HOST",
+        "PIP_DEFAULT_TIMEOUT",
+    ),
+    *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "NPM_CONFIG_REGISTRY"),
+)
+
+
+class ProcessExecutor:
+    def __init__(self, folder: Folder, job: Job, spool: Spool) -> None:
+        self._folder = folder
+        self._job = job
+        self._spool = spool
+        self._programs: Path | None = None
+        self._leader: subprocess.Popen[bytes] | None = None
+        self._pump: int | None = None
+        self._family: Family | None = None
+        self._started = 0
+
+    def prepare(self, say: Say) -> None:
+        version = self._job.python
+        path = self._job.env.get("PATH") or os.environ.get("PATH", BASE_PATH)
+        if version is None and shutil.which("python", path=path):
+            return
+        say(f"looking for Python {version}" if version else "looking for Python")
+        found = interpreter.find_interpreter(version)
+        if found is None:
+            looked = interpreter.where_looked(str(version))
+            raise Failure(
+                "start", f"Python {version} isn't on this machine (looked for {looked}); install it or ask for another"
+            )
+        self._programs = interpreter.make_environment(
+            found, version or interpreter.version_of(found), self._folder.python
+        )
+
+    def start(self, commit: Commit) -> None:
+        become_subreaper()
+        self._folder.exit_code.unlink(missing_ok=True)
+        arguments = ["/bin/sh", "-c", script.KEEPER, "dstack-job", str(self._folder.exit_code)]
+        arguments += self._job.entrypoint or ("bash", "-c")
+        arguments.append(script.joined(self._job.commands))
+        reader, writer = os.pipe()
+        try:
+            self._start_pump(reader)
+            self._start_leader(arguments, writer)
+        finally:
+            os.close(reader)
+            os.close(writer)
+        leader = self._running_leader()
+        commit({"pid": leader.pid, "started": self._started, "pump": self._pump})
+        try:
+            with leader.stdin as go:  # type: ignore[union-attr]
+                go.write(b"go\n")
+        except BrokenPipeError:
+            pass  # killed already: `wait` tells
+
+    def adopt(self, pid: int, started: int, pump: int | None) -> bool:
+        """Takes over the processes that an earlier runner started; False where there is nothing left to learn of them."""
+        become_subreaper()
+        self._started = started
+        self._pump = pump
+        self._family = Family(pid, self._spared(), mark=f"DSTACK_ATTEMPT={self._job.attempt}".encode())
+        return self._leader_lives() or self._folder.exit_code.exists()
+
+    def wait(self) -> Ending:
+        if self._leader is not None:
+            code = self._leader.wait()
+            return Ending(code if code >= 0 else 128 - code)
+        while self._leader_lives():
+            time.sleep(0.05)
+        if not self._folder.exit_code.exists():
+            return Ending(128 + signal.SIGKILL, "", "killed")
+        return Ending(int(self._folder.exit_code.read_text()))
+
+    def terminate(self) -> None:
+        if self._family is not None:
+            self._family.signal(signal.SIGTERM)
+
+    def wait_gone(self, seconds: float) -> bool:
+        return self._family is None or self._family.wait_gone(seconds)
+
+    def kill(self) -> None:
+        if self._family is not None:
+            self._family.kill()
+
+    def clean(self) -> list[str]:
+        """Waits for the log's last bytes."""
+        warnings = []
+        if self._family is not None and self._family.members():
+            warnings.append("some processes of the job couldn't be killed")
+        if self._pump is not None and not self._pump_ended(LAST_BYTES_SECONDS):
+            warnings.append("a process that escaped still writes to the log: what it writes from now on is lost")
+            os.kill(self._pump, signal.SIGKILL)
+        return warnings
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def _start_pump(self, reader: int) -> None:
+        """Copies the job's output to the log. A process of its own, because a job must survive its runner's restart;
+        not the file itself, because `echo x >/dev/stderr` would truncate it."""
+        log = self._spool.open_for_append()
+        try:
+            self._pump = subprocess.Popen(
+                ["cat"], stdin=reader, stdout=log, stderr=subprocess.DEVNULL, start_new_session=True
+            ).pid
+        finally:
+            os.close(log)
+
+    def _start_leader(self, arguments: list[str], output: int) -> None:
+        folder = self._folder.work / self._job.working_dir
+        if not folder.is_dir():
+            raise Failure("start", f"working_dir {self._job.working_dir} isn't in the source")
+        try:
+            self._leader = subprocess.Popen(
+                arguments, cwd=folder, env=self._environment(os.environ), umask=0o022, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=output, stderr=output,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            raise Failure("start", _why(error)) from error
+        self._family = Family(self._leader.pid, self._spared())
+        seen = look(self._leader.pid)
+        self._started = seen.started if seen else 0
+
+    def _environment(self, machine: Mapping[str, str]) -> dict[str, str]:
+        base = {name: machine[name] for name in INHERITED if machine.get(name)}
+        base |= {name: value for name, value in machine.items() if name.startswith("LC_")}
+        base.setdefault("PATH", BASE_PATH)
+        base["HOME"] = str(self._folder.home)
+        if self._job.ca_bundle:
+            self._folder.ca_bundle.write_text(self._job.ca_bundle)
+            base |= dict.fromkeys(CA_VARIABLES, str(self._folder.ca_bundle))
+        env = {**base, **self._job.environment()}
+        if self._programs is not None:
+            env["PATH"] = f"{self._programs}{os.pathsep}{env['PATH']}"
+            env["VIRTUAL_ENV"] = str(self._programs.parent)
+        return env
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def _running_leader(self) -> subprocess.Popen[bytes]:
+        if self._leader is None:
+            raise Failure("start", "the job has not been started")
+        return self._leader
+
+    def _spared(self) -> set[int]:
+        return {self._pump} if self._pump is not None else set()
+
+    def _leader_lives(self) -> bool:
+        if self._family is None:
+            return False
+        seen = look(self._family.leader)
+        return seen is not None and seen.started == self._started and not seen.zombie
+
+    def _pump_ended(self, seconds: float) -> bool:
+        """Polls, for after a restart it is nobody's child here."""
+        deadline = time.monotonic() + seconds
+        while self._pump_lives():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def _pump_lives(self) -> bool:
+        try:
+            return os.waitpid(int(self._pump or 0), os.WNOHANG)[0] == 0
+        except ChildProcessError:
+            seen = look(int(self._pump or 0))
+            return seen is not None and not seen.zombie
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        return "the commands and the environment are too long for one program call; put the commands into a script file"
+    return f"the job couldn't be started: {error}"

@@ -1,0 +1,135 @@
+"""The tool as a user has it: the real command line, in a folder of its own, with a state folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE = 60.0
+
+
+@dataclass
+class User:
+    """`folder` is the working folder, `home` the DSTACK_HOME."""
+
+    folder: Path
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: str, text: str) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(textwrap.dedent(text))
+        return target
+
+    def workflows(self, text: str) -> None:
+        self.write(".dstack/workflows.yaml", text)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DSTACK_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "120", **self.env}
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dstack_cloud", *args]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, **{**pipes, **options})
+
+    def __call__(self, *args: str, code: int | None = 0, timeout: float = 120.0) -> Answer:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=timeout)
+        answer = Answer(process.returncode, out, err.decode(errors="replace"))
+        if code is not None:
+            assert answer.code == code, f"dstack {' '.join(args)}: exit {answer.code}\n{answer.text}\n{answer.err}"
+        return answer
+
+    def runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self("ps", "-a", "--json").out)
+        return found
+
+    def run(self, name: str) -> dict[str, Any]:
+        return next(run for run in self.runs() if run["name"] == name)
+
+    def submit(self, *args: str) -> str:
+        """Detached; the run's name."""
+        return self("run", *args, "-d").text.strip().splitlines()[-1]
+
+    def wait(self, name: str, *statuses: str) -> dict[str, Any]:
+        return until(lambda: (run := self.run(name))["status"] in (statuses or FINISHED) and run)
+
+    def wait_for_log(self, name: str, text: str) -> None:
+        until(lambda: text in self("logs", name).text)
+
+    def server_pid(self) -> int:
+        return int(json.loads((self.home / "server.json").read_text())["pid"])
+
+    def kill_server(self) -> None:
+        os.kill(self.server_pid(), signal.SIGKILL)
+
+
+FINISHED = ("done", "failed", "stopped", "aborted")
+
+
+@dataclass
+class Answer:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode(errors="replace")
+
+
+def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """What `condition` gives as soon as it is true."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+    raise AssertionError("it didn't come true in time")
+
+
+@pytest.fixture
+def user() -> Iterator[User]:
+    place = Path(tempfile.mkdtemp(prefix="dstack-test-"))
+    a_user = User(place / "work", place / "home", {"DSTACK_LOCAL_MODE": "process"})
+    a_user.folder.mkdir()
+    try:
+        yield a_user
+    finally:
+        leave(a_user)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def leave(user: User) -> None:
+    """Stops what the test left running, and checks that nothing of it is left."""
+    if not user.home.exists():
+        return
+    (user.home / "config.yaml").unlink(missing_ok=True)
+    user("stop", "--all", "--abort", "-y", code=None)
+    until(lambda: not list((user.home / "runners").glob("*/")) if (user.home / "runners").exists() else True)
+    pid = user.server_pid() if (user.home / "server.json").exists() else 0
+    user("server", "stop", code=None)
+    until(lambda: not pid or not running(pid))
+
+
+def running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

@@ -1,0 +1,104 @@
+"""Each mistake gets a clear error and exit code 2, and nothing is left behind."""
+
+import pytest
+
+from tests.e2e.conftest import User
+
+GOOD = "workflows: {name: train, provider: bash, commands: [echo ok]}"
+
+
+def refused(user: User, *args: str, says: str) -> None:
+    answer = user(*args, code=2)
+    assert says in answer.err + answer.text, answer.err + answer.text
+    assert "Traceback" not in answer.err
+    assert user.runs() == []
+
+
+def test_no_dstack_folder(user: User) -> None:
+    refused(user, "run", "train", says=".dstack")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("workflows:\n  - name: train\n    commands: [a\n  oops", "workflows.yaml:"),
+        ("workflows: {name: train, provider: bash, comands: [a]}", "commands"),
+        ("workflows: {name: train, provider: bsh, commands: [a]}", "bash"),
+        ("workflows: {name: train, provider: bash, commands: 7}", "commands"),
+        ("workflows: {name: train, provider: bash, commands: [a], resources: {memory: 16XB}}", "16XB"),
+        ("workflows: {name: train, provider: bash, commands: [a], ports: [0]}", "0"),
+        ("workflows: {name: train, provider: bash, commands: [a], ports: [70000]}", "70000"),
+        ("workflows: {name: train, provider: bash, commands: [a], ports: [8000, 8000]}", "8000"),
+        ("workflows: {name: train, provider: bash, commands: [a], artifacts: [../x]}", "../x"),
+        ("workflows: {name: train, provider: bash, commands: [a], artifacts: [/etc]}", "/etc"),
+        ("workflows: {name: train, provider: bash, commands: [a], cache: [../x]}", "../x"),
+        ("workflows: {name: 'my train', provider: bash, commands: [a]}", "my train"),
+        ("workflows: {name: -train, provider: bash, commands: [a]}", "-train"),
+        ("workflows: {name: train, provider: bash, commands: [a], python: 2.7}", "2.7"),
+    ],
+)
+def test_a_bad_file(user: User, text: str, says: str) -> None:
+    user.workflows(text)
+    refused(user, "run", "train", says=says)
+    assert user("validate", code=2)
+
+
+def test_two_workflows_of_one_name_name_both_files(user: User) -> None:
+    user.workflows(GOOD)
+    user.write(".dstack/workflows/more.yaml", GOOD)
+    refused(user, "run", "train", says="more.yaml")
+
+
+def test_an_unknown_workflow_gets_the_nearest(user: User) -> None:
+    user.workflows(GOOD)
+    refused(user, "run", "trian", says="train")
+
+
+def test_an_unknown_option_launches_nothing(user: User) -> None:
+    user.workflows(GOOD)
+    refused(user, "run", "train", "--detatch", says="--detach")
+
+
+def test_a_field_of_a_later_version_is_refused_not_ignored(user: User) -> None:
+    user.workflows("workflows: {name: train, provider: bash, commands: [a], setup: [pip install x]}")
+    refused(user, "run", "train", says="not available yet")
+
+
+def test_a_path_through_a_symlink_out_of_the_folder(user: User) -> None:
+    user.workflows("workflows: {name: train, provider: bash, commands: [a], artifacts: [out/x]}")
+    (user.folder / "out").symlink_to(user.home.parent)
+    refused(user, "run", "train", says="out")
+
+
+def test_an_unreadable_interpreter_version(user: User) -> None:
+    user.workflows("workflows: {name: train, provider: bash, python: 3.8, commands: [a]}")
+    refused(user, "run", "train", says="3.8")
+
+
+def test_a_docker_workflow_without_docker_says_what_to_install(user: User) -> None:
+    user.workflows("workflows: {name: train, image: 'x:1', commands: [a]}")
+    refused(user, "run", "train", says="Docker")
+
+
+def test_running_in_the_home_folder(user: User) -> None:
+    user.workflows(GOOD)
+    user.env["HOME"] = str(user.folder)
+    refused(user, "run", "train", says="home folder")
+
+
+def test_a_big_folder_asks_first(user: User) -> None:
+    user.workflows(GOOD)
+    with (user.folder / "huge.bin").open("wb") as file:
+        file.truncate(3 * 2**30)
+    refused(user, "run", "train", says="huge.bin")
+
+
+@pytest.mark.parametrize("args", [("logs", "nosuch-1"), ("stop", "nosuch-1", "-y"), ("artifacts", "nosuch-1")])
+def test_a_run_that_does_not_exist(user: User, args: tuple[str, ...]) -> None:
+    refused(user, *args, says="nosuch-1")
+
+
+@pytest.mark.parametrize(("args", "says"), [(("--hlep",), "--help"), (("rnu",), "run"), (("ps", "--jsno"), "--json")])
+def test_typing_mistakes(user: User, args: tuple[str, ...], says: str) -> None:
+    answer = user(*args, code=2)
+    assert says in answer.err

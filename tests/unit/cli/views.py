@@ -1,0 +1,51 @@
+"""Runs, jobs and machines as the server would show them."""
+
+from __future__ import annotations
+
+import time
+
+from dstack_cloud.api.schemas import InstanceView, JobView, PlanView, RunView
+
+
+def instance(attempt: int = 1, wrong: str = "") -> InstanceView:
+    return {
+        "id": "i", "backend": "sandbox", "region": "here", "instance_type": "small", "spot": False, "price": 0.5,
+        "status": "refused" if wrong else "busy", "attempt": attempt, "wrong": wrong, "created_at": 0.0, "terminated_at": None,
+    }  # fmt: skip
+
+
+def job(status: str = "running", exit_code: int | None = None, message: str = "", attempt: int = 1) -> JobView:
+    now = time.time()
+    ended = status in ("done", "failed", "stopped", "aborted")
+    return {
+        "id": "shady-1.train", "name": "train", "status": status, "attempt": attempt, "exit_code": exit_code, "reason": "",
+        "message": message, "submitted_at": now - 310.5, "started_at": now - 185.5, "finished_at": now if ended else None,
+        "ports": [{"app": 8000, "local": 8001}], "instances": [instance()], "cost": 0.25,
+    }  # fmt: skip
+
+
+def run(status: str = "running", exit_code: int | None = None, message: str = "") -> RunView:
+    now = time.time()
+    ended = status in ("done", "failed", "stopped", "aborted")
+    return {
+        "name": "shady-1", "workflow": "train", "project": "main", "status": status, "tag": "", "args": ["--lr", "0.1"],
+        "submitted_at": now - 310.5, "finished_at": now if ended else None, "exit_code": exit_code, "cost": 0.25,
+        "code": {"sha256": "ab" * 32, "size": 2048, "files": 3}, "jobs": [job(status, exit_code, message)],
+    }  # fmt: skip
+
+
+def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> PlanView:
+    return {
+        "workflow": "train",
+        "jobs": [
+            {
+                "name": "train", "provider": "bash", "image": None, "paths": paths or [],
+                "offers": [
+                    {"backend": "local", "region": "", "zone": "", "instance_type": "local", "resources": "2 CPUs",
+                     "spot": False, "price": 0.0},
+                ],
+            }
+        ],
+        "needs_env": needs_env or [],
+        "warnings": [],
+    }  # fmt: skip

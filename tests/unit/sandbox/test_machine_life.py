@@ -1,0 +1,96 @@
+"""From create to nothing left: the runner over SSH, a job in Docker, and the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dstack_cloud.backends.base import Health
+from dstack_cloud.backends.sandbox.client import DockerClient
+from dstack_cloud.backends.sandbox.resources import network
+from tests.unit.sandbox import machines
+
+pytestmark = pytest.mark.sandbox
+END_SECONDS = 60
+# what an engine reports when somebody reaches into a container past its network
+INTRUSIONS = ("exec_", "archive-path", "extract-to-dir", "copy", "attach")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[machines.Machine]:
+    made = machines.boot(tmp_path)
+    yield made
+    made.connection.close()
+    made.backend.terminate([made.ref])
+    made.backend.close()
+
+
+def await_end(machine: machines.Machine) -> str:
+    deadline = time.monotonic() + END_SECONDS
+    while (seen := machine.backend.inspect([machine.ref])[machine.ref]).health is not Health.GONE:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+    return seen.detail
+
+
+def holdings(installation: str) -> list[str]:
+    """Names of what the engine has of an installation's."""
+    client, query = DockerClient(), {"all": "1", "filters": json.dumps({"label": [f"dstack.owner={installation}"]})}
+    containers = [entry["Id"] for entry in client.get("/containers/json", query)]
+    volumes = [entry["Name"] for entry in client.get("/volumes", query)["Volumes"] or []]
+    return containers + volumes + [entry["Name"] for entry in client.get("/networks", query)]
+
+
+def events(ref: str, since: float) -> list[str]:
+    query = {"since": f"{since:.3f}", "until": f"{time.time():.3f}", "filters": json.dumps({"container": [ref]})}
+    lines = b"".join(DockerClient().stream("/events", query)).splitlines()
+    return [str(json.loads(line)["Action"]) for line in lines]
+
+
+def test_a_job_runs_and_the_machine_ends_itself(machine: machines.Machine) -> None:
+    link = machine.install()
+    log, code = machines.run_job(link, "a-1", "python3 -V", "echo done")
+    assert log.startswith(b"Python 3.11")
+    assert log.endswith(b"done\n")
+    assert code == 0
+    link.collected()
+    assert await_end(machine) == "it powered itself off"
+
+
+def test_nothing_reaches_in_but_ssh_and_nothing_is_left(machine: machines.Machine) -> None:
+    assert len(holdings(machine.installation)) == 3
+    started = time.time()
+    machines.run_job(machine.install(), "a-1", "echo hi")
+    machine.backend.inspect([machine.ref])
+    reached = [action for action in events(machine.ref, started) if action.startswith(INTRUSIONS)]
+    assert reached == []
+    machine.backend.terminate([machine.ref])
+    assert holdings(machine.installation) == []
+    assert network.find(DockerClient(), machine.installation) is None
+
+
+def test_installing_again_changes_only_the_deadline(machine: machines.Machine) -> None:
+    first = machine.install(seconds=600)
+    pid = machine.shell("systemctl show -P MainPID dstack-runner")
+    second = machine.install(seconds=7200)
+    assert machine.shell("systemctl show -P MainPID dstack-runner") == pid
+    assert "OnActiveSec=7200s" in machine.shell("systemctl cat dstack-deadman.timer")
+    assert second.state() == first.state()
+
+
+def test_a_runner_that_is_killed_comes_back(machine: machines.Machine) -> None:
+    link = machine.install()
+    log, _ = machines.run_job(link, "a-1", "echo before")
+    machine.shell("kill -9 $(systemctl show -P MainPID dstack-runner)")
+    link.close()
+    again = machine.install()
+    assert b"".join(again.log(0)) == log == b"before\n"
+
+
+def test_the_deadline_ends_the_machine(machine: machines.Machine) -> None:
+    machine.install(seconds=1)
+    assert await_end(machine) == "it powered itself off"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dstack_cloud.ssh.connection import Connection
+from tests.unit.ssh.sshd import free_port
+
+BODY = b"a page" * 100_000
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def page() -> Iterator[int]:
+    """The port of a web server."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def fetch(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def test_many_connections_at_once(connection: Connection, page: int) -> None:
+    tunnel = connection.forward(0, "127.0.0.1", page)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(body == BODY for body in threads.map(fetch, [tunnel.port] * 24))
+    tunnel.close()
+
+
+def test_the_port_that_was_asked_for_or_the_next_free_one(connection: Connection, page: int) -> None:
+    wanted = free_port()
+    first = connection.forward(wanted, "127.0.0.1", page)
+    second = connection.forward(wanted, "127.0.0.1", page)
+    assert first.port == wanted
+    assert second.port > wanted
+    assert fetch(second.port) == BODY
+    first.close()
+    second.close()
+
+
+def test_nothing_behind_it_ends_the_connection_and_not_the_tunnel(connection: Connection, page: int) -> None:
+    tunnel = connection.forward(0, "127.0.0.1", free_port())
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", tunnel.port), 30) as client:
+            assert client.recv(1) == b""
+    tunnel.close()
+
+
+def test_closed_it_gives_the_port_back(connection: Connection, page: int) -> None:
+    tunnel = connection.forward(0, "127.0.0.1", page)
+    waiting = socket.create_connection(("127.0.0.1", tunnel.port), 30)
+    waiting.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert waiting.recv(8) == b"HTTP/1.0"
+    tunnel.close()
+    while waiting.recv(1 << 20):
+        pass
+    with pytest.raises(urllib.error.URLError):
+        fetch(tunnel.port)
+    waiting.close()
