@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 
 from bench.harness import DSTACK, Place
 
+# ECMA-48 control sequences: colours, moves of the cursor, erasing a line
+CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
 
 @dataclass(frozen=True)
 class Line:
-    """`at` is seconds since the epoch, when the line's end had reached the terminal."""
+    """`at` is seconds since the epoch, when the line's end had reached the terminal; `text` is without colours and the like."""
 
     at: float
     text: str
@@ -52,6 +56,6 @@ def attach(here: Place, arguments: Sequence[str]) -> Session:
         while chunk := os.read(ours, 65536):
             *whole, rest = (rest + chunk).split(b"\n")
             at = time.time()
-            lines += [Line(at, line.decode(errors="replace")) for line in whole]
+            lines += [Line(at, CONTROL.sub(b"", line).decode(errors="replace")) for line in whole]
     os.close(ours)
     return Session(started_at, time.time(), process.wait(), lines)

@@ -25,14 +25,14 @@ last_run() {
 }
 
 packages() {
-  dstack logs "$1" | grep -c "$2 .*\.whl (" || true
+  dstack logs "$1" | grep -c "^ *$2 .*\.whl" || true
 }
 
 trains() {
   local from=$SECONDS
   show dstack run train --backend local
   run=$(last_run)
-  summary="$run: $(packages "$run" Downloading) packages downloaded, $(packages "$run" 'Using cached') from the cache, $((SECONDS - from)) s"
+  summary="$run: $(packages "$run" Downloading) packages downloaded, $(packages "$run" 'File was already downloaded') from the cache, $((SECONDS - from)) s"
 }
 
 say "A workflow from examples/digits: install scikit-learn, train a classifier, keep the model."
@@ -46,7 +46,7 @@ show dstack artifacts "$run" --output "$DSTACK_HOME/fetched/$run"
 metrics=$(find "$DSTACK_HOME/fetched/$run" -name metrics.json)
 show cat "${metrics#"$PWD/"}"
 
-say "The same again: pip finds its downloads in the cache."
+say "The same again: what was downloaded comes from the cache."
 trains
 second=$summary
 

@@ -121,10 +121,29 @@ class PlanView(TypedDict):
 
 
 class PortView(TypedDict):
-    """`host`/`port`: where the app can be reached from the server's computer; None while it can't, or only through SSH."""
+    """The port the program listens on, and the one on the user's computer that leads to it."""
 
     app: int
     local: int
+
+
+class AccessPort(TypedDict):
+    """`target` is the port of the machine's loopback behind which the program listens."""
+
+    app: int
+    local: int
+    target: int
+
+
+class AccessView(TypedDict):
+    """How an attached user reaches a running job. `endpoint` is `ssh:USER@HOST:PORT`, "" where it runs on the server's own
+    computer; the key and the pinned host keys are that one machine's."""
+
+    job: str
+    endpoint: str
+    client_key: str
+    host_keys: list[str]
+    ports: list[AccessPort]
 
 
 class InstanceView(TypedDict):

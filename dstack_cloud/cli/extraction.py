@@ -75,7 +75,7 @@ def _member(
     if place is None:
         result.warnings.append(f"{member.name} leads out of the folder: left out")
     elif member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
+        _cleared(place).mkdir(exist_ok=True)
         yield place, (member.mode & 0o777) | 0o700
     elif member.isfile():
         _write(archive, member, _cleared(place))

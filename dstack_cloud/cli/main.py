@@ -88,7 +88,7 @@ def _unknown(word: str) -> Exception:
     from dstack_cloud.errors import NotAvailableYet, UsageError
 
     if word in LATER:
-        return NotAvailableYet(f"`dstack {word}` isn't available yet", "`dstack --help` lists what is")
+        return NotAvailableYet(f"`dstack {word}` is not available yet", "`dstack --help` lists what is")
     from difflib import get_close_matches
 
     is_option = word.startswith("-")

@@ -81,7 +81,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody is there to answer", "-y answers it")
+        raise UsageError(f"nobody is there to answer: {question}", "-y answers with yes")
     import typer
 
     typer.confirm(question, abort=True, err=True)
@@ -112,13 +112,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400}d {whole % 86400 // 3600:02}h"
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """Bytes in powers of 1024: `812 B`, `3.1 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def count(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def money(dollars: float | None) -> str:

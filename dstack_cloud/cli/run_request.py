@@ -27,15 +27,9 @@ def environment(assignments: Sequence[str], inherited: Mapping[str, str]) -> dic
     return found
 
 
-def fill_in(env: dict[str, str], needed: Sequence[str], inherited: Mapping[str, str]) -> dict[str, str]:
-    """`env` with what the workflow wants from here. Raises UsageError for what isn't set."""
-    missing = [name for name in needed if name not in env and name not in inherited]
-    if missing:
-        raise UsageError(
-            f"the workflow takes {', '.join(missing)} from the environment, and that isn't set here",
-            f"export it, or add {' '.join(f'-e {name}=VALUE' for name in missing)}",
-        )
-    return {name: inherited[name] for name in needed if name in inherited} | env
+def wanted_here(names: Sequence[str], inherited: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What a workflow takes from the caller's environment, and the names that aren't set there."""
+    return {name: inherited[name] for name in names if name in inherited}, [n for n in names if n not in inherited]
 
 
 def overrides(backends: Sequence[str] | None, spot: bool | None, max_price: float | None, gpu: str | None) -> Overrides:

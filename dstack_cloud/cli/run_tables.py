@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dstack_cloud.cli.output import age, duration, money, print_drawn, size, table
+from dstack_cloud.cli.output import age, count, duration, money, print_drawn, size, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,11 +42,9 @@ def notes(runs: Sequence[RunView]) -> Iterator[str]:
 def job_note(job: JobView) -> str:
     if job["status"] in ("done", "running"):
         return ""
-    if job["message"]:
-        return job["message"]
-    if job["status"] == "failed" and job["exit_code"]:
-        return f"exit code {job['exit_code']}"
-    return job["reason"].replace("_", " ")
+    exit_code = f"exit code {job['exit_code']}" if job["status"] == "failed" and job["exit_code"] else ""
+    text = job["message"] or exit_code or job["reason"].replace("_", " ")
+    return "" if text == job["status"] else text
 
 
 def print_jobs(jobs: Sequence[JobView]) -> None:
@@ -91,7 +89,7 @@ def detail_lines(run: RunView) -> Iterator[str]:
         yield f"  args    {' '.join(run['args'])}"
     if run["code"]:
         code = run["code"]
-        yield f"  code    {code['sha256'][:12]}, {code['files']} files, {size(code['size'])}"
+        yield f"  code    {code['sha256'][:12]}, {count(code['files'], 'file')}, {size(code['size'])}"
     yield f"  cost    {money(run['cost'])}"
     for job in run["jobs"]:
         yield from _job_lines(job)
@@ -103,13 +101,14 @@ def _job_lines(job: JobView) -> Iterator[str]:
         parts.append(f"exit code {job['exit_code']}")
     yield f"  job     {job['id']}: {', '.join(parts)}"
     for text in dict.fromkeys((job["message"], job["reason"].replace("_", " "))):
-        if text:
+        if text and text != job["status"]:
             yield f"          {text}"
     for port in job["ports"]:
         yield f"          port {port['app']} at http://localhost:{port['local']}"
     for instance in job["instances"]:
         price = f"{money(instance['price'])}/h"
-        place = f"{_machine(instance)} in {instance['region']}" if instance["region"] else _machine(instance)
+        elsewhere = instance["region"] not in ("", instance["backend"])
+        place = f"{_machine(instance)} in {instance['region']}" if elsewhere else _machine(instance)
         yield f"          attempt {instance['attempt']}: {place}, {price}, {instance['status']}"
         if instance["wrong"]:
             yield f"            {instance['wrong']}"

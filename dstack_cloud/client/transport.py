@@ -154,7 +154,7 @@ class Transport:
         connection = _UnixConnection(self._socket, seconds)
         try:
             connection.connect()
-        except (FileNotFoundError, ConnectionRefusedError) as error:
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             if not self._autostart:
                 raise ServerError("the dstack server isn't running", "any command that needs it starts it") from error
             self._start()

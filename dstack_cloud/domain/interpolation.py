@@ -22,11 +22,7 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 def references(text: str) -> list[str | None]:
     """The names in `${{ }}`, in order; None for one that is never closed."""
-    found: list[str | None] = []
-    for match in _TOKEN.finditer(text):
-        if match["escaped"] is None:
-            found.append(None if match["name"] is None else match["name"].strip())
-    return found
+    return [_name(match) for match in _TOKEN.finditer(text) if match["escaped"] is None]
 
 
 def interpolate(text: str, values: Mapping[str, str]) -> str:
@@ -35,7 +31,7 @@ def interpolate(text: str, values: Mapping[str, str]) -> str:
     def replacement(match: re.Match[str]) -> str:
         if match["escaped"] is not None:
             return "${{"
-        name = None if match["name"] is None else match["name"].strip()
+        name = _name(match)
         error = refusal(name, values)
         if error is not None:
             raise error
@@ -55,12 +51,16 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
         return None
     if _SECRET.fullmatch(name):
         return NotAvailableYet(
-            f"`${{{{ {name} }}}}`: secrets aren't available yet", "pass the value with `-e NAME=VALUE` for now"
+            f"`${{{{ {name} }}}}`: secrets are not available yet", "pass the value with `-e NAME=VALUE` for now"
         )
     exist = "what exists: " + ", ".join(f"`${{{{ {each} }}}}`" for each in sorted(names))
     near = difflib.get_close_matches(name.lower().replace("_", "."), names, 1, 0.6)
     hint = f"did you mean `${{{{ {near[0]} }}}}`? {exist}" if near else exist
     return ConfigurationError(f"`${{{{ {name} }}}}` names nothing that is known", hint)
+
+
+def _name(match: re.Match[str]) -> str | None:
+    return None if match["name"] is None else str(match["name"]).strip()
 
 
 def may_be_variable(name: str) -> bool:

@@ -5,13 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-WORDS = (
-    "amber azure bold brave bright brisk calm clever cosy crisp dapper dusty eager early fair fancy fast fine fluffy fond "
-    "frosty gentle giddy glad golden grand happy hardy hazy hidden honest icy jolly keen kind lazy light lively lucky "
-    "mellow merry mighty misty modest neat nimble noble odd pale patient plucky polite proud quick quiet rapid rare ready "
-    "rosy rough round rusty sandy shady sharp shiny shy silent silky silver sleek slow smart snowy soft solid spicy "
-    "stable steady still sturdy sunny swift tame tidy tiny tough vivid warm wary wild wise witty young zesty"
-).split()
+WORDS = ["amber", "azure", "bold", "brave", "bright", "brisk", "calm", "clever", "cosy", "crisp", "dapper", "dusty", "eager", "early", "fair", "fancy", "fast", "fine", "fluffy", "fond", "frosty", "gentle", "giddy", "glad", "golden", "grand", "happy", "hardy", "hazy", "hidden", "honest", "icy", "jolly", "keen", "kind", "lazy", "light", "lively", "lucky", "mellow", "merry", "mighty", "misty", "modest", "neat", "nimble", "noble", "odd", "pale", "patient", "plucky", "polite", "proud", "quick", "quiet", "rapid", "rare", "ready", "rosy", "rough", "round", "rusty", "sandy", "shady", "sharp", "shiny", "shy", "silent", "silky", "silver", "sleek", "slow", "smart", "snowy", "soft", "solid", "spicy", "stable", "steady", "still", "sturdy", "sunny", "swift", "tame", "tidy", "tiny", "tough", "vivid", "warm", "wary", "wild", "wise", "witty", "young", "zesty"]
 
 
 def new_run_name(taken: Callable[[str], list[str]], rng: random.Random) -> str:

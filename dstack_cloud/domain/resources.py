@@ -76,6 +76,20 @@ class Offer(Frozen):
         return (self.price is None, self.price or 0.0)
 
 
+def allowed(offer: Offer, req: Requirements) -> bool:
+    """Whether the workflow's wishes admit the offer, whatever its machine. What costs nothing (your own machines) is as good
+    as spot."""
+    if req.regions and offer.region not in req.regions:
+        return False
+    if req.instance_types and offer.instance_type not in req.instance_types:
+        return False
+    if req.max_price is not None and (offer.price is None or offer.price > req.max_price):
+        return False
+    if req.spot_policy is SpotPolicy.SPOT:
+        return offer.spot or offer.price == 0.0
+    return req.spot_policy is SpotPolicy.AUTO or not offer.spot
+
+
 def fits(machine: Machine, req: Requirements) -> str | None:
     """None where the machine is enough, else what it lacks, as a sentence part ("needs 8 CPUs, has 2")."""
     if req.cpu is not None and machine.cpu < req.cpu:

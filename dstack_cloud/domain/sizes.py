@@ -8,9 +8,9 @@ from fractions import Fraction
 
 from dstack_cloud.errors import ConfigurationError
 
-_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*([a-z]*)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?\s*([a-z]*)", re.IGNORECASE)
 _LETTERS = "kmgtp"
-_UNITS = (
+_UNITS: dict[str, int] = (
     {"b": 1}
     | {letter: 1000 ** (power + 1) for power, letter in enumerate(_LETTERS)}
     | {f"{letter}b": 1000 ** (power + 1) for power, letter in enumerate(_LETTERS)}

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # the log is readable when nobody is attached at most this many seconds later, plus one put
 LOG_FLUSH = 2.0
 SETTLE = 0.2
+# a tar archive ends with two blocks of zeros
+EMPTY_TAR = bytes(1024)
 
 
 class Courier(threading.Thread):
@@ -125,7 +127,7 @@ class Courier(threading.Thread):
             return code.read_code(self._store, self._job.code.sha256)
         saved = self._job.spec.cache[int(name.rpartition("-")[2])]
         restored = caches.restore_cache(self._store, self._job.spec.workflow, saved.path)
-        return iter(()) if restored is None else restored
+        return iter((EMPTY_TAR,)) if restored is None else restored
 
     def _carry_log(self, link: RunnerLink, state: RunnerState) -> None:
         now = time.monotonic()

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 
 from dstack_cloud import errors
-from dstack_cloud.domain.resources import Offer
+from dstack_cloud.domain.resources import Offer, allowed
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import plan
@@ -81,7 +81,7 @@ def find_offers(world: World, job: Job) -> list[Offer]:
     backends = world.backends[job.project]
     for name in requirements.backends:
         try:
-            offers += backends[name].offers(requirements)
+            offers += [offer for offer in backends[name].offers(requirements) if allowed(offer, requirements)]
         except errors.BackendError as error:
             last = error
     if not offers and last is not None:

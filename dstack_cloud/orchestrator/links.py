@@ -53,6 +53,10 @@ class RunnerLinks:
         with self._lock:
             return self._links.setdefault(instance.id, link)
 
+    def trust(self, instance: Instance) -> Trust:
+        keys = self._keys.load(instance.id)
+        return Trust(keys.client.private, (keys.host.public,))
+
     def forget(self, instance: Instance, *, keys: bool) -> None:
         with self._lock:
             link = self._links.pop(instance.id, None)
@@ -91,8 +95,7 @@ class RunnerLinks:
             raise errors.RunnerUnreachable(f"the runner couldn't be installed: {words}")
 
     def _connect(self, instance: Instance) -> Connection:
-        keys = self._keys.load(instance.id)
-        return self._connections.get(instance.endpoint, Trust(keys.client.private, (keys.host.public,)))
+        return self._connections.get(instance.endpoint, self.trust(instance))
 
 
 def dial_unix(path: Path) -> SocketLike:

@@ -39,6 +39,11 @@ class Scheduler:
         self._reap_at = 0.0
 
     def start(self) -> None:
+        """Looks first at everything that the server before this one may have left in the middle."""
+        for job in self.world.database.jobs.unfinished():
+            self.world.database.jobs.wake(job.id, now=self.world.clock())
+        for instance in self.world.database.instances.alive():
+            self.world.database.instances.wake(instance.id, now=self.world.clock())
         self._thread.start()
 
     def wake(self) -> None:

@@ -12,6 +12,7 @@ from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.runner_bootstrap.link import RunnerLink
+from dstack_cloud.ssh.connection import Trust
 from dstack_cloud.storage.base import Store
 
 Clock = Callable[[], float]
@@ -40,6 +41,10 @@ class Links(Protocol):
         ...
 
     def open(self, instance: Instance) -> RunnerLink: ...
+    def trust(self, instance: Instance) -> Trust:
+        """That machine's client key and host keys."""
+        ...
+
     def forget(self, instance: Instance, *, keys: bool) -> None:
         """Closes the connection; with `keys` the key files go too."""
         ...

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 ANSWER_SECONDS = 30.0
 LONGEST_LINE = 2**14
-READ_SIZE = 2**16
+READ_SIZE = 2**18
 IDLE_KEPT = 2
 
 

@@ -74,7 +74,7 @@ def _installation(home: Path) -> str:
 
 
 def _store(home: Path, project: str, configuration: Configuration) -> Store:
-    url = configuration.projects[project].store or f"file://{home / 'store' / project}"
+    url = configuration.projects[project].store or (home / "store" / project).as_uri()
     return open_store(url)
 
 

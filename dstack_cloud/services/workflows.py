@@ -9,7 +9,7 @@ from dstack_cloud import errors
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec
-from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.services import views
 from dstack_cloud.services.context import Context
 
@@ -110,7 +110,8 @@ def _offers(context: Context, project: str, spec: JobSpec) -> list[Offer]:
     refusals: list[errors.BackendError] = []
     for name in spec.requirements.backends:
         try:
-            offers += context.backends(project)[name].offers(spec.requirements)
+            found = context.backends(project)[name].offers(spec.requirements)
+            offers += [offer for offer in found if allowed(offer, spec.requirements)]
         except errors.BackendError as error:
             refusals.append(error)
     if not offers:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
 
 import paramiko
+
+# paramiko copies what is left of a buffer with each packet it sends: large ones would take quadratic time
+PIECE = 1 << 18
+
+
+def pieces(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    """`data` in parts that are cheap to send."""
+    view = memoryview(data)
+    for start in range(0, len(view), PIECE):
+        yield bytes(view[start : start + PIECE])
 
 
 class ChannelSocket:
@@ -24,7 +35,8 @@ class ChannelSocket:
         self._channel.settimeout(seconds)
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        self._channel.sendall(bytes(data))
+        for piece in pieces(data):
+            self._channel.sendall(piece)
 
     def recv(self, size: int) -> bytes:
         data = self._channel.recv(size)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from dstack_cloud.errors import HostKeyMismatch, SshError
-from dstack_cloud.ssh.channel import ChannelSocket
+from dstack_cloud.ssh.channel import ChannelSocket, pieces
 from dstack_cloud.ssh.tunnel import Tunnel
 
 KEEPALIVE_SECONDS = 15
@@ -116,25 +116,29 @@ class Connection:
         return self._transport.is_active() and self._transport.is_authenticated()
 
     def run(self, command: str, stdin: bytes | Iterable[bytes] = b"", *, timeout: float = 60.0) -> Completed:
-        """Runs a shell command and waits for its end. `timeout` is seconds without any output. Raises SshError."""
+        """Runs a shell command and waits for its end. `timeout` is seconds without output once its input is sent.
+
+        Raises SshError.
+        """
         channel = self._session(command)
         channel.settimeout(timeout)
-        errors = bytearray()
-        sides = [
-            threading.Thread(target=_feed, args=(channel, stdin), daemon=True),
-            threading.Thread(target=_collect, args=(channel, errors), daemon=True),
-        ]
+        out, err = _Collector(channel.recv), _Collector(channel.recv_stderr)
         try:
-            for side in sides:
-                side.start()
-            out = _drain(channel)
-            for side in sides:
-                side.join(timeout)
-            return Completed(self._exit_code(channel, timeout), out, bytes(errors))
+            _feed(channel, stdin)
+            self._await_silence([out, err], timeout)
+            return Completed(self._exit_code(channel, timeout), bytes(out.data), bytes(err.data))
         except (OSError, paramiko.SSHException) as cause:
             raise SshError(f"the connection to {self.endpoint.address} broke off: {_words(cause)}") from cause
         finally:
             channel.close()
+
+    def _await_silence(self, streams: list[_Collector], timeout: float) -> None:
+        for stream in streams:
+            while stream.is_alive():
+                before = sum(len(each.data) for each in streams)
+                stream.join(timeout)
+                if stream.is_alive() and sum(len(each.data) for each in streams) == before:
+                    raise SshError(f"a command on {self.endpoint.address} said nothing for {timeout:.1f} seconds")
 
     def dial(self, command: str) -> ChannelSocket:
         """A byte stream to a command's standard input and output, to be used like a connected socket. Raises SshError."""
@@ -198,25 +202,33 @@ def _cipher_rank(cipher: str) -> int:
 def _feed(channel: paramiko.Channel, stdin: bytes | Iterable[bytes]) -> None:
     try:
         for chunk in (stdin,) if isinstance(stdin, bytes) else stdin:
-            channel.sendall(chunk)
+            for piece in pieces(chunk):
+                channel.sendall(piece)
         channel.shutdown_write()
+    except TimeoutError:
+        raise
     except OSError:
         pass  # the command ended without reading all of it; its exit code tells
 
 
-def _collect(channel: paramiko.Channel, into: bytearray) -> None:
-    try:
-        while chunk := channel.recv_stderr(CHUNK):
-            into += chunk
-    except OSError:
-        pass  # the reader of standard output meets the same and reports it
+class _Collector(threading.Thread):
+    """Reads one of a command's outputs to its end, so that neither fills its window while the other is waited for."""
 
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        super().__init__(daemon=True)
+        self._receive = receive
+        self.data = bytearray()
+        self.start()
 
-def _drain(channel: paramiko.Channel) -> bytes:
-    parts = []
-    while chunk := channel.recv(CHUNK):
-        parts.append(chunk)
-    return b"".join(parts)
+    def run(self) -> None:
+        while True:
+            try:
+                chunk = self._receive(CHUNK)
+            except TimeoutError:
+                continue  # how long to wait is decided by the one who waits for both, and closes the channel
+            if not chunk:
+                return
+            self.data += chunk
 
 
 def _mismatch(endpoint: Endpoint, shown: paramiko.PKey) -> HostKeyMismatch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -166,6 +168,15 @@ class TestLocal(StoreContract):
             store.put("a/b", b"1")
         assert caught.value.hint
 
+    def test_a_killed_writer_leaves_nothing_visible(self, store, folder):
+        program = "import sys; from tests.contract.test_store import write_forever; write_forever(sys.argv[1])"
+        writer = subprocess.Popen([sys.executable, "-c", program, folder.as_uri()], stdout=subprocess.PIPE)
+        assert writer.stdout.readline() == b"writing\n"
+        writer.kill()
+        writer.communicate()
+        assert list(store.list("")) == []
+        assert store.create("a/b", b"1")
+
     @pytest.mark.parametrize("url", ["", "folder", "file:relative", "file://host/folder", "ftp://x/y"])
     def test_refuses_other_places(self, url):
         with pytest.raises(errors.ConfigurationError):
@@ -175,6 +186,15 @@ class TestLocal(StoreContract):
         (tmp_path / "file").write_text("")
         with pytest.raises(errors.ConfigurationError, match="can't be made"):
             open_store((tmp_path / "file" / "x").as_uri())
+
+
+def write_forever(url: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        while True:
+            yield bytes(PART)
+            print("writing", flush=True)
+
+    open_store(url).put("a/b", chunks())
 
 
 class TestMemory(StoreContract):

@@ -96,8 +96,8 @@ def test_two_first_commands_at_once_start_one_server(user: User) -> None:
     for process in processes:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-    servers = list(server_processes(user))
-    assert len(servers) == 1
+    # the others find the lock taken and leave
+    until(lambda: len(server_processes(user)) == 1)
 
 
 def server_processes(user: User) -> list[int]:

@@ -116,6 +116,7 @@ def serving(home: Path, answer: Answer) -> Iterator[list[Request]]:
     socket_path = server_socket(home)
     server = _Server(str(socket_path), _Handler)
     server.answer = noted
+    ours = socket_path.stat().st_ino
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -123,4 +124,5 @@ def serving(home: Path, answer: Answer) -> Iterator[list[Request]]:
     finally:
         server.shutdown()
         server.server_close()
-        socket_path.unlink(missing_ok=True)
+        if socket_path.exists() and socket_path.stat().st_ino == ours:  # else a real server took over
+            socket_path.unlink()

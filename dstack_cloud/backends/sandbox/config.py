@@ -13,6 +13,8 @@ from dstack_cloud.domain.resources import Frozen
 GIB = 2**30
 # its own address, the gateway, a machine, the broadcast address
 SMALLEST_SUBNET = 4
+# what the job image that is made here has: the suite's own
+PYTHON = "3.11"
 
 
 class SandboxConfig(Frozen):
@@ -35,6 +37,9 @@ class SandboxConfig(Frozen):
     subnet: str = ""
     mirror_port: int = Field(default=5947, ge=1, le=65535)
     cache_folder: Path | None = None
+
+    def job_image_for(self, python: str = PYTHON) -> str:
+        return self.job_image.replace("{python}", python)
 
     @field_validator("subnet")
     @classmethod

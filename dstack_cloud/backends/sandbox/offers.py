@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dstack_cloud.backends.sandbox.client import DockerClient
-from dstack_cloud.backends.sandbox.config import SandboxConfig
-from dstack_cloud.backends.sandbox.resources import job_image
+from dstack_cloud.backends.sandbox.config import PYTHON, SandboxConfig
 from dstack_cloud.domain.resources import Machine, Offer, Requirements, SpotPolicy, fits
 from dstack_cloud.errors import InvalidConfiguration
 
@@ -27,12 +26,12 @@ def offers(client: DockerClient, config: SandboxConfig, requirements: Requiremen
 def _python_lack(client: DockerClient, config: SandboxConfig, requirements: Requirements) -> str | None:
     """The default image is made here for one Python; others fit only if the engine has an image for them."""
     python = requirements.python
-    if requirements.image is not None or python is None or python == job_image.PYTHON:
+    if requirements.image is not None or python is None or python == PYTHON:
         return None
-    image = job_image.name(config, python)
+    image = config.job_image_for(python)
     if client.image(image) is not None:
         return None
-    return f"needs Python {python}, its job image has {job_image.PYTHON} (name an `image`, or give your engine {image})"
+    return f"needs Python {python}, its job image has {PYTHON} (name an `image`, or give your engine {image})"
 
 
 def _other_lack(requirements: Requirements) -> str | None:

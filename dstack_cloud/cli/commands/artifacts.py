@@ -52,7 +52,7 @@ def ls(
         print(f"{output.size(artifact['size']):>10}  {name}" if sizes else name)
     if sizes:
         files = sum(artifact["kind"] == "file" for artifact in found)
-        print(f"{output.size(sum(a['size'] for a in found)):>10}  in {files} files")
+        print(f"{output.size(sum(a['size'] for a in found)):>10}  in {output.count(files, 'file')}")
 
 
 @app.command()
@@ -73,4 +73,4 @@ def _download(client: Client, run: str, path: str, to: Path) -> None:
     result = extract(client.archive(run, path.rstrip("/") or None), to)
     for warning in result.warnings:
         output.warn(warning)
-    print(f"{result.files} files, {output.size(result.size)}, in {to}")
+    print(f"{output.count(result.files, 'file')}, {output.size(result.size)}, in {to}")

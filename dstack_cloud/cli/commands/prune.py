@@ -47,7 +47,7 @@ def cache(
         _show(entries)
     if entries:
         total = output.size(sum(entry["size"] for entry in entries))
-        output.confirm(f"Remove {len(entries)} cache{'s' * (len(entries) > 1)}, {total}?", yes=yes)
+        output.confirm(f"Remove {output.count(len(entries), 'cache')}, {total}?", yes=yes)
         freed = client.prune_cache(workflow, older_than=before)
     else:
         freed = {"entries": [], "bytes": 0}

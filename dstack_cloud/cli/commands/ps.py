@@ -65,7 +65,10 @@ def _watch(look: Callable[[], list[RunView]], verbose: bool) -> None:
             return Group(*(Text(line) for run in runs for line in run_tables.detail_lines(run)))
         return Group(run_tables.runs_table(runs), *(Text(note) for note in run_tables.notes(runs)))
 
-    with Live(drawn(look()), console=output.console(), auto_refresh=False) as live:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            live.update(drawn(look()), refresh=True)
+    try:
+        with Live(drawn(look()), console=output.console(), auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                live.update(drawn(look()), refresh=True)
+    except KeyboardInterrupt:  # the way to end it, no failure
+        return

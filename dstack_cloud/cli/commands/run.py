@@ -97,7 +97,7 @@ def _run(client: Client, request: RunRequest, options: Options) -> int:
     if options.dry_run:
         _show_plan(plan, options.as_json)
         return 0
-    request["env"] = run_request.fill_in(request["env"], plan["needs_env"], os.environ)
+    _add_environment(request, plan["needs_env"])
     _send_code(client, request, plan, options)
     if options.detach:
         run = client.submit(request)
@@ -107,6 +107,13 @@ def _run(client: Client, request: RunRequest, options: Options) -> int:
             print(run["name"])
         return 0
     return _attach(client, request, options)
+
+
+def _add_environment(request: RunRequest, needed: list[str]) -> None:
+    found, missing = run_request.wanted_here([name for name in needed if name not in request["env"]], os.environ)
+    for name in missing:
+        output.warn(f"{name} isn't set here, so the job doesn't get it (export it, or add -e {name}=VALUE)")
+    request["env"] = found | request["env"]
 
 
 def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:

@@ -6,24 +6,23 @@ Each field's reader (`values`, `shapes`) does the checking; the annotations also
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from dstack_cloud.domain.jobs import PortMapping
-from dstack_cloud.domain.parsing import shapes, values
+from dstack_cloud.domain.parsing import shapes, sweeps, values
 from dstack_cloud.domain.parsing.dependencies import dependencies
 from dstack_cloud.domain.parsing.known import PROVIDERS
-from dstack_cloud.domain.parsing.sweeps import parameters
 from dstack_cloud.domain.resources import Frozen, SpotPolicy
 
 _TEXT = {"type": ["string", "number", "boolean"]}
 _STRING = {"type": "string", "minLength": 1}
 _STRINGS = {"type": "array", "items": _STRING}
 _QUANTITY = {"type": ["string", "integer"]}
-_TEXT_OR_LIST = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+_STRING_OR_LIST = {"anyOf": [_STRING, {"type": "array", "items": _TEXT}]}
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,10 @@ ProviderName = Annotated[str, BeforeValidator(values.provider), WithJsonSchema({
 Python = Annotated[
     str, BeforeValidator(values.python), WithJsonSchema({"anyOf": [{"enum": list(values.PYTHONS)}, {"type": "number"}]})
 ]
-Commands = Annotated[tuple[str, ...], BeforeValidator(shapes.commands), WithJsonSchema(_TEXT_OR_LIST)]
-Entrypoint = Annotated[Union[str, tuple[str, ...]], BeforeValidator(shapes.entrypoint), WithJsonSchema(_TEXT_OR_LIST)]
+Commands = Annotated[tuple[str, ...], BeforeValidator(shapes.commands), WithJsonSchema(_STRING_OR_LIST)]
+Entrypoint = Annotated[str | tuple[str, ...], BeforeValidator(shapes.entrypoint), WithJsonSchema(_STRING_OR_LIST)]
 Env = Annotated[
-    dict[str, Union[str, None]],
+    dict[str, str | None],
     BeforeValidator(shapes.env),
     WithJsonSchema(
         {
@@ -114,7 +113,7 @@ class Gpu(Frozen):
 
 
 class Resources(Frozen):
-    """What the machine must have at least."""
+    """What the machine must have at least. `interruptible` is read into `spot_policy` and is None afterwards."""
 
     cpu: Count | None = Field(None, description="CPU cores.")
     memory: Size | None = Field(None, description="Memory, such as `16GB` or `16GiB`.")
@@ -133,6 +132,11 @@ class Resources(Frozen):
     regions: Words = Field((), description="Regions to look in; all by default.")
     backends: Words = Field((), description="Backends to look in; all that are configured by default.")
     instance_types: Words = Field((), description="Instance types to choose from; all by default.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spot_policy(cls, value: object) -> object:
+        return shapes.spot_policy(value)
 
 
 class RegistryAuth(Frozen):
@@ -181,9 +185,9 @@ class Sweep(Frozen):
     method: Annotated[str, BeforeValidator(values.choice("grid", "random", "bayesian"))] = Field(
         "grid", description="How to choose trials."
     )
-    parameters: Annotated[dict[str, Parameter], BeforeValidator(parameters), WithJsonSchema({"type": "object"})] = (
-        Field(description="Name → list of values, or a mapping of min, max, step and log.")
-    )
+    parameters: Annotated[
+        dict[str, Parameter], BeforeValidator(sweeps.parameters), WithJsonSchema({"type": "object"})
+    ] = Field(description="Name → list of values, or a mapping of min, max, step and log.")
     trials: Count | None = Field(None, description="The most trials.")
     parallel: Count | None = Field(None, description="The most trials at once.")
     metric: Word | None = Field(None, description="The metric to judge by.")
@@ -192,8 +196,12 @@ class Sweep(Frozen):
     )
 
 
-Artifacts = Annotated[tuple[Artifact, ...], BeforeValidator(shapes.path_entries), Also((_STRING, _STRINGS))]
-Caches = Annotated[tuple[CachePath, ...], BeforeValidator(shapes.path_entries), Also((_STRING, _STRINGS))]
+Artifacts = Annotated[
+    tuple[Annotated[Artifact, Also((_STRING,))], ...], BeforeValidator(shapes.path_entries), Also((_STRING,))
+]
+Caches = Annotated[
+    tuple[Annotated[CachePath, Also((_STRING,))], ...], BeforeValidator(shapes.path_entries), Also((_STRING,))
+]
 Deps = Annotated[
     Dependencies,
     BeforeValidator(dependencies),
@@ -240,7 +248,7 @@ class Workflow(Body):
     provider: str
     file: str = ""
     line: int = 0
-    options: dict[str, Union[str, tuple[str, ...]]] = Field(default_factory=dict)
+    options: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
 
 
 class WorkflowsFile(Frozen):

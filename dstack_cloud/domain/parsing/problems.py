@@ -53,8 +53,13 @@ def nearest_hint(word: str, choices: Iterable[str], kind: str) -> str:
 
 def shown(text: str, limit: int = 40) -> str:
     """`text` in backticks, on one line, without control characters, and not longer than `limit`."""
+    return f"`{printable(text, limit)}`"
+
+
+def printable(text: str, limit: int) -> str:
+    """`text` on one line, without characters that a terminal would obey, cut at `limit` characters."""
     line = "".join(char if char.isprintable() else " " for char in text[: limit + 1])
-    return f"`{line[:limit]}…`" if len(line) > limit else f"`{line}`"
+    return f"{line[:limit]}…" if len(line) > limit else line
 
 
 def written(path: Path) -> str:

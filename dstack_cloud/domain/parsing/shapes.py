@@ -67,7 +67,7 @@ def listed(reader: Callable[[object], Any], allowed: str) -> Callable[[object], 
 
 
 def commands(value: object) -> tuple[str, ...]:
-    if isinstance(value, Items):
+    if isinstance(value, Items) and value:
         collected = Collected()
         given = tuple(collected.read((index,), values.command, item) for index, item in enumerate(value))
         collected.done()
@@ -145,7 +145,7 @@ def path_entries(value: object) -> list[object]:
     items = value if isinstance(value, Items) else [value]
     entries: list[object] = []
     for item in items:
-        if isinstance(item, Scalar) and item.kind != "null":
+        if isinstance(item, Scalar):
             entry = Fields(item.mark, True)
             entry.put("path", item, item.mark)
             entries.append(entry)
@@ -173,6 +173,7 @@ def gpu(value: object) -> object:
 def parse_gpu(text: str) -> GpuRequirement:
     """`2`, `V100`, `V100:2`, `16GB` or `A100:40GB:2`. Raises ConfigurationError."""
     read: dict[str, Any] = {}
+    value: str | int
     for part in (each.strip() for each in text.split(":")):
         if re.fullmatch(r"[0-9]{1,6}", part):
             field, value = "count", int(part)
@@ -197,6 +198,20 @@ def parse_gpu(text: str) -> GpuRequirement:
 def _gpu_texts(wanted: GpuRequirement) -> dict[str, str]:
     texts = {"name": wanted.name, "count": str(wanted.count), "memory": wanted.memory and exact_size(wanted.memory)}
     return {field: text for field, text in texts.items() if text}
+
+
+def spot_policy(value: object) -> object:
+    """`interruptible: true` as `spot_policy: spot`; anything that isn't right stays for Pydantic to refuse."""
+    older = value.get("interruptible") if isinstance(value, Fields) else None
+    if not isinstance(value, Fields) or not isinstance(older, Scalar) or older.kind != "bool" or "spot_policy" in value:
+        return value
+    fields = Fields(value.mark, value.flow)
+    for key, item in value.items():
+        if key != "interruptible":
+            fields.put(key, item, value.key_marks[key])
+    policy = "spot" if values.flag(older) else "on-demand"
+    fields.put("spot_policy", Scalar(policy, "text", older.mark), value.key_marks["interruptible"])
+    return fields
 
 
 def retry(value: object) -> object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import yaml
 
@@ -81,7 +81,7 @@ class Fields(dict[str, Any]):
         self.key_marks[key] = mark
 
 
-Tree = Union[Scalar, Items, Fields]
+Tree = Scalar | Items | Fields
 
 
 class _Refused(Exception):
@@ -112,7 +112,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > DEEPEST:
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise _Refused(_mark(event.start_mark), f"lists and mappings are nested more than {DEEPEST} deep")
         try:
             return super().compose_node(parent, index)
@@ -124,9 +124,9 @@ def _compose(text: str) -> yaml.Node | None:
     try:
         return _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        place = error.problem_mark or error.context_mark
         sentence, hint = explain(error.problem or "", error.context or "")
-        raise _Refused(_mark(mark) if mark else Mark(1, 1), sentence, hint) from error
+        raise _Refused(_mark(place) if place else Mark(1, 1), sentence, hint) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))

@@ -25,11 +25,19 @@ _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
         "the indentation doesn't fit the lines above",
         "indent the items of one list or mapping alike",
     ),
-    (r"expected ',' or '(.)'.*", r"a `,` or the closing `\1` is missing", None),
+    (
+        r"expected ',' or '(.)'.*",
+        r"a `,` or the closing `\1` is missing",
+        "a text that holds `{{`, brackets or a comma needs quotes there",
+    ),
     (r"found unexpected end of stream", "a quote is never closed", None),
     (r"found unexpected document separator", "a quote is never closed before `---`", None),
     (r"found undefined alias '(.+)'", r"the alias `*\1` has no anchor `&\1` before it", None),
-    (r"found duplicate anchor '(.+)'.*", r"the anchor `&\1` is given twice", "give one of them another name"),
+    (
+        r"second occurrence found duplicate anchor '(.+)'.*",
+        r"the anchor `&\1` is given twice",
+        "give one of them another name",
+    ),
     (r"but found another document", "the file holds several documents", "remove the line `---` between them"),
     (
         r"found unknown escape character '(.+)'",
@@ -52,9 +60,9 @@ _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
 
 def explain(problem: str, context: str) -> tuple[str, str | None]:
     """(sentence, hint) for `problem` as PyYAML words it."""
+    words = " ".join(f"{problem} {context}".split())
     for pattern, sentence, hint in _SENTENCES:
-        match = re.fullmatch(pattern, problem, re.DOTALL)
+        match = re.fullmatch(pattern, problem) or re.fullmatch(pattern, words)
         if match:
             return match.expand(sentence), hint
-    words = " ".join(f"{problem} {context}".split())
     return f"this isn't valid YAML: {words}", None

@@ -46,7 +46,7 @@ def found(value: object) -> str:
     if isinstance(value, Fields):
         return "a mapping"
     if isinstance(value, Items):
-        return "a list"
+        return "a list" if value else "an empty list"
     if not isinstance(value, Scalar):
         return shown(str(value))
     kinds = {"text": "the text ", "number": "the number ", "bool": "", "null": ""}

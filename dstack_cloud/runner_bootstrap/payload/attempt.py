@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dstack_cloud.runner_bootstrap.payload.outputs import Outputs
     from dstack_cloud.runner_bootstrap.payload.tree import Entry
 
+KILL_TRIES = 200
 MESSAGES = {"stopped": "stopped", "aborted": "aborted", "max_duration": "stopped because max_duration is over"}
 
 
@@ -31,6 +32,7 @@ class Attempt:
         self._state = state
         self._executor = make_executor(folder, job, spool)
         self._intake = Intake(folder, job)
+        self._over = threading.Event()
         self._news = threading.Condition()
         # guarded by _news:
         self._prepared = False
@@ -73,9 +75,14 @@ class Attempt:
             self._news.notify_all()
 
     def kill(self) -> None:
-        """At once and without outputs; nothing of it stays in the engine."""
-        self._executor.kill()
-        self._executor.clean()
+        """At once and without outputs; returns when nothing of it runs, or stays in the engine, any more."""
+        with self._news:
+            self._asked = "aborted"
+            self._news.notify_all()
+        for _ in range(KILL_TRIES):
+            self._executor.kill()  # again, because it may have been about to start
+            if self._over.wait(0.1):
+                return
 
     def outputs(self, name: str) -> Iterator[Entry]:
         """The members of one of the state's outputs."""
@@ -178,6 +185,8 @@ class Attempt:
             self._finish(ending)
         except Exception as error:  # noqa: BLE001 - the server must not wait for ever
             self._end(Ending(ending.exit_code, *bug(error).words), [])
+        finally:
+            self._over.set()
 
     def _finish(self, ending: Ending) -> None:
         for warning in self._executor.clean():

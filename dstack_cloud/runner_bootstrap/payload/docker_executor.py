@@ -16,8 +16,6 @@ from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
-# how a shell tells of a program that couldn't be executed; the engine says so in the text of a failed start
-NOT_EXECUTABLE = 126
 
 
 class DockerExecutor:
@@ -29,6 +27,7 @@ class DockerExecutor:
         self._container = ""
         self._ended = threading.Event()
         self._copier: threading.Thread | None = None
+        self._log_fault = ""
 
     def prepare(self, say: Say) -> None:
         """The image, pulled only where the engine doesn't have it."""
@@ -63,7 +62,7 @@ class DockerExecutor:
         try:
             code = self._engine.wait(self._container)
             found = self._engine.inspect(self._container)
-        except (EngineError, OSError, ValueError) as error:
+        except EngineError as error:
             return Ending(None, "runner", f"the Docker engine was lost while the job ran: {error}")
         finally:
             self._ended.set()
@@ -82,7 +81,7 @@ class DockerExecutor:
 
     def clean(self) -> list[str]:
         """Waits for the log's last bytes, removes the container, and takes its files back from root."""
-        warnings = []
+        warnings = [self._log_fault] if self._log_fault else []
         if self._copier is not None and self._ended.is_set():
             self._copier.join(LAST_BYTES_SECONDS)
             if self._copier.is_alive():
@@ -117,10 +116,15 @@ class DockerExecutor:
                     Path(here).chmod(0o777)
 
     def _copy(self, output: Iterator[bytes]) -> None:
-        log = self._spool.open_for_append()
-        with os.fdopen(log, "wb", buffering=0) as file:
+        """To the end in any case: a container whose output nobody takes stands still."""
+        with os.fdopen(self._spool.open_for_append(), "ab") as file:
             for chunk in output:
-                file.write(chunk)
+                if not self._log_fault:
+                    try:
+                        file.write(chunk)
+                        file.flush()
+                    except OSError as error:
+                        self._log_fault = f"the log couldn't be written to its end: {error.strerror}"
 
     def _signal(self, name: str) -> None:
         if self._container:

@@ -97,8 +97,11 @@ class Engine:
 
     def call(self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Body = None) -> Decoded:
         """The decoded JSON answer, None where the body is empty."""
-        data = self.open(method, path, query, body=body).read()
-        return json.loads(data) if data.strip() else None
+        try:
+            data = self.open(method, path, query, body=body).read()
+            return json.loads(data) if data.strip() else None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise EngineUnavailable(f"the Docker engine broke off: {error}") from error
 
     def stream(
         self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Body = None
@@ -174,7 +177,10 @@ class Engine:
 
     def wait(self, container: str) -> int:
         """Blocks until it has ended; its exit code."""
-        return int(self.call("POST", f"/containers/{container}/wait")["StatusCode"])
+        answer = self.call("POST", f"/containers/{container}/wait")
+        if answer is None:
+            raise EngineUnavailable("the Docker engine ended while it was waited for")
+        return int(answer["StatusCode"])
 
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """Not running, or not there, is no error."""

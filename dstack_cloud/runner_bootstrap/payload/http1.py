@@ -119,7 +119,8 @@ class Reply:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._size = 0
         self.started = False
         self.ended = False
 
@@ -143,15 +144,16 @@ class Reply:
 
     def write(self, data: bytes) -> int:
         """Collects into large chunks: `flush` where the reader waits for it."""
-        self._pending += data
-        if len(self._pending) >= WRITE_SIZE:
+        self._pending.append(data)
+        self._size += len(data)
+        if self._size >= WRITE_SIZE:
             self.flush()
         return len(data)
 
     def flush(self) -> None:
-        if self._pending:
-            self._connection.sendall(b"%x\r\n%b\r\n" % (len(self._pending), bytes(self._pending)))
-            self._pending.clear()
+        if self._size:
+            self._connection.sendall(b"".join((b"%x\r\n" % self._size, *self._pending, b"\r\n")))
+            self._pending, self._size = [], 0
 
     def end(self) -> None:
         self.flush()

@@ -107,6 +107,11 @@ def parse_job(raw: object) -> Job:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
     values["ports"] = _ports(values["ports"])
     _check_inputs(values["inputs"], len(values["caches"]))
+    for path in (values["working_dir"], *values["artifacts"], *values["caches"]):
+        if path.startswith("/") or ".." in path.split("/"):
+            raise BadJob(f"the path {path!r} leads out of the working folder")
+    if not values["home_dir"].startswith("/"):
+        raise BadJob(f"`home_dir` is {values['home_dir']!r}, not an absolute path")
     return Job(**values)
 
 

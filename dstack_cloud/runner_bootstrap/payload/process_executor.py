@@ -46,6 +46,7 @@ class ProcessExecutor:
         self._programs: Path | None = None
         self._leader: subprocess.Popen[bytes] | None = None
         self._pump: int | None = None
+        self._pump_status = 0
         self._family: Family | None = None
         self._started = 0
 
@@ -120,9 +121,12 @@ class ProcessExecutor:
         warnings = []
         if self._family is not None and self._family.members():
             warnings.append("some processes of the job couldn't be killed")
-        if self._pump is not None and not self._pump_ended(LAST_BYTES_SECONDS):
+        if self._pump is not None and not self._pump_ended(self._pump, LAST_BYTES_SECONDS):
             warnings.append("a process that escaped still writes to the log: what it writes from now on is lost")
             os.kill(self._pump, signal.SIGKILL)
+        if self._pump_status:
+            warnings.append("the log couldn't be written to its end: is the disk full?")
+        self._pump = None
         return warnings
 
     # -- starting ----------------------------------------------------------------------------------------------------
@@ -183,21 +187,22 @@ class ProcessExecutor:
         seen = look(self._family.leader)
         return seen is not None and seen.started == self._started and not seen.zombie
 
-    def _pump_ended(self, seconds: float) -> bool:
+    def _pump_ended(self, pump: int, seconds: float) -> bool:
         """Polls, for after a restart it is nobody's child here."""
         deadline = time.monotonic() + seconds
-        while self._pump_lives():
+        while self._pump_lives(pump):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.002)
         return True
 
-    def _pump_lives(self) -> bool:
+    def _pump_lives(self, pump: int) -> bool:
         try:
-            return os.waitpid(int(self._pump or 0), os.WNOHANG)[0] == 0
+            ended, self._pump_status = os.waitpid(pump, os.WNOHANG)
         except ChildProcessError:
-            seen = look(int(self._pump or 0))
+            seen = look(pump)
             return seen is not None and not seen.zombie
+        return ended == 0
 
 
 def _why(error: OSError | ValueError) -> str:

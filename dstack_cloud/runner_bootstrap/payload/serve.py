@@ -98,4 +98,5 @@ def _wait(runner: Runner, folder: Folder, idle_timeout: float | None) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: the job's end, which follows, is not to be interrupted
     raise _Terminated

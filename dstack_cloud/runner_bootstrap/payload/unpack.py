@@ -23,38 +23,53 @@ class Source(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class _Watched:
-    """Remembers the end of what was read: a whole tar ends in a block of zeros."""
+class _Forward:
+    """A stream with as much of a file's manners as tarfile asks for, and the memory of how it ended: a whole tar ends in
+    zeros. (tarfile's own way with streams copies its buffer at every small read.)"""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.tail = b""
+        self._position = 0
+        self._tail = b""
 
     def read(self, size: int) -> bytes:
         data = self._source.read(size)
-        self.tail = (self.tail + data)[-BLOCK:] if len(data) < BLOCK else data[-BLOCK:]
+        self._position += len(data)
+        self._tail = (self._tail + data)[-BLOCK:] if len(data) < BLOCK else data[-BLOCK:]
         return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise BadArchive("the tar stream would have to be read backwards")
+        while self._position < position and self.read(min(READ_SIZE, position - self._position)):
+            pass
+
+    def drain(self) -> None:
+        """Raises BadArchive where what came isn't a whole tar."""
+        while self.read(READ_SIZE):
+            pass
+        if self._tail.strip(b"\0") or len(self._tail) < BLOCK:
+            raise BadArchive("the tar stream ended early")
 
 
 def unpack(source: Source, folder: Path) -> None:
     """Adds the tar's members to the folder, modes and times of files kept, owners not. Raises BadArchive, OSError."""
-    watched = _Watched(source)
+    stream = _Forward(source)
     target = _Target(folder)
     try:
-        with tarfile.open(
-            fileobj=cast(BinaryIO, watched), mode="r|", bufsize=READ_SIZE, encoding="utf-8", errors="surrogateescape"
-        ) as archive:
-            while (member := archive.next()) is not None:
+        file = cast(BinaryIO, stream)
+        with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+            for member in archive:
                 target.add(archive, member)
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep every one of a hundred thousand
     except BadArchive:
         raise
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise BadArchive(f"not a tar stream: {error}") from error
-    while watched.read(READ_SIZE):
-        pass
-    if watched.tail.strip(b"\0") or len(watched.tail) < BLOCK:
-        raise BadArchive("the tar stream ended early")
+    stream.drain()
     target.set_folder_modes()
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
 from dstack_cloud.services import follow as following
-from dstack_cloud.services import logs, runs, workflows
+from dstack_cloud.services import access, logs, runs, workflows
 
 router = APIRouter(prefix="/api/projects/{project}")
 
@@ -45,6 +45,11 @@ def get_run(project: str, run: str, context: ServerContext) -> schemas.RunView:
 def remove(project: str, run: str, context: ServerContext) -> schemas.Json:
     runs.remove(context, project, run)
     return {}
+
+
+@router.get("/runs/{run}/access")
+def get_access(project: str, run: str, context: ServerContext) -> list[schemas.AccessView]:
+    return access.job_access(context, project, run)
 
 
 @router.post("/runs/{run}/stop")

@@ -37,7 +37,7 @@ def test_nobody_there_to_answer(server: Backstage, dstack: Call) -> None:
     server.answers |= {"GET /runs/shady-1": views.run(), "GET /runs/shady-1/artifacts": []}
     code, out, err = dstack("stop", "shady-1")
     assert (code, out) == (2, "")
-    assert err == "error: Stop shady-1? Nobody is there to answer\nhint: -y answers it\n"
+    assert err == "error: nobody is there to answer: Stop shady-1?\nhint: -y answers with yes\n"
     assert dstack("rm", "shady-1").code == 2
     assert {request.method for request in server.requests} == {"GET"}
 

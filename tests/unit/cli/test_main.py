@@ -50,7 +50,7 @@ def test_an_unknown_word(dstack: Call, word: str, hint: str) -> None:
 def test_what_is_not_built_yet_says_so(dstack: Call, word: str) -> None:
     code, _, err = dstack(word, "--anything")
     assert code == 2
-    assert err.startswith(f"error: `dstack {word}` isn't available yet\n")
+    assert err.startswith(f"error: `dstack {word}` is not available yet\n")
 
 
 @pytest.mark.parametrize("word", [*COMMANDS, *ALIASES])

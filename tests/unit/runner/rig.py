@@ -28,13 +28,16 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Rig:
     """One folder, and the runner that serves it."""
 
-    def __init__(self, base: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(self, base: Path) -> None:
         self.base = base
         self.folder = base / "job"
         self.socket = base / "s"
         self.program = base / "runner.pyz"
         self.program.write_bytes(bundle())
-        self.env = env
+        self.python = sys.executable
+        self.env: dict[str, str] | None = None
+        self.user: int | None = None
+        self.groups: list[int] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.link = RunnerLink(self.dial)
 
@@ -45,7 +48,10 @@ class Rig:
 
     def spawn(self, *options: str) -> subprocess.Popen[bytes]:
         arguments = ["serve", "--folder", str(self.folder), "--socket", str(self.socket), *options]
-        return subprocess.Popen([sys.executable, str(self.program), *arguments], env=self.env, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            [self.python, str(self.program), *arguments], env=self.env, stderr=subprocess.PIPE,
+            cwd=self.base, user=self.user, group=self.user, extra_groups=self.groups,
+        )  # fmt: skip
 
     def dial(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
 from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL
-from dstack_cloud.runner_bootstrap.payload.engine import Engine
+from dstack_cloud.runner_bootstrap.payload.engine import Engine, default_socket
+from tests.unit.runner.registry import registry
 from tests.unit.runner.rig import Rig, tar_of, until
 
 pytestmark = pytest.mark.docker
@@ -89,6 +91,21 @@ def test_memory_limit(runner: Rig, image: str) -> None:
     assert (state.exit_code, state.reason) == (137, "out_of_memory")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a runner as another user")
+def test_a_runner_that_is_not_root_gets_its_files_back(rig: Rig, image: str) -> None:
+    nobody = 65534
+    os.chown(rig.base, nobody, nobody)
+    rig.python, rig.user = "/usr/bin/python3", nobody
+    rig.groups = [default_socket().stat().st_gid]
+    rig.start()
+    write = "mkdir -m 700 out; echo x > out/f; echo y > ~/c/g; chmod 600 out/f"
+    state = rig.run(write, mode="docker", image=image, artifacts=["out"], caches=["~/c"])
+    assert (state.exit_code, state.warnings) == (0, ())
+    assert rig.output()["out/f"].size == 2
+    assert set(rig.output("cache-0")) == {"g"}
+    assert {path.stat().st_uid for path in rig.folder.rglob("*")} == {nobody}
+
+
 def test_missing_image(runner: Rig) -> None:
     state = runner.run("true", mode="docker", image="registry.invalid/nothing:1")
     assert (state.exit_code, state.reason) == (None, "image")
@@ -96,10 +113,30 @@ def test_missing_image(runner: Rig) -> None:
 
 
 def test_stop_while_the_image_is_pulled(runner: Rig) -> None:
-    runner.submit("true", mode="docker", image="192.0.2.1/nothing:1", inputs=["code"])
-    runner.wait("downloading")
-    runner.link.stop()
-    assert runner.wait("uploading").reason == "stopped"
+    with socket.create_server(("127.0.0.1", 0)) as never_answers:
+        name = f"127.0.0.1:{never_answers.getsockname()[1]}/nothing:1"
+        runner.submit("true", mode="docker", image=name, inputs=["code"])
+        never_answers.accept()
+        assert runner.link.state().message == f"pulling {name}"
+        runner.link.stop()
+        assert runner.wait("uploading").reason == "stopped"
+
+
+def test_pull_with_a_password(runner: Rig) -> None:
+    with registry("me", "hush") as address:
+        name = f"{address}/team/thing:1"
+        try:
+            runner.run("true", mode="docker", image=name, registry_auth={"username": "me", "password": "hush"})
+            assert Engine().image_exists(name)
+        finally:
+            Engine().remove_image(name)
+
+
+def test_pull_with_the_wrong_password(runner: Rig) -> None:
+    with registry("me", "hush") as address:
+        auth = {"username": "me", "password": "guess"}
+        state = runner.run("true", mode="docker", image=f"{address}/team/thing:1", registry_auth=auth)
+    assert (state.exit_code, state.reason) == (None, "image")
 
 
 def test_entrypoint_and_images_own_command(runner: Rig, image: str) -> None:
@@ -130,7 +167,10 @@ def test_port_is_published_on_this_machine_only(runner: Rig, image: str) -> None
     runner.submit("echo ready; sleep 100", mode="docker", image=image, ports=[{"app": 80, "local": 18573}])
     runner.wait_log(b"ready")
     (found,) = Engine().containers({ATTEMPT_LABEL: "a-1"})
-    assert [(port["IP"], port["PublicPort"]) for port in found["Ports"]] == [("127.0.0.1", 18573)]
+    shown = Engine().inspect(found["Id"]) or {}
+    assert shown["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18573"}]}
+    with socket.create_connection(("127.0.0.1", 18573), timeout=30):
+        pass  # the engine's proxy answers
     runner.link.stop(abort=True)
     assert runner.wait("uploading").reason == "aborted"
 

@@ -69,8 +69,24 @@ def test_stopped_before_it_had_a_job(runner: Rig) -> None:
     assert caught.value.status == 409
 
 
+GOOD = {"attempt": "a", "mode": "process"}
+
+
 @pytest.mark.parametrize(
-    "job", [{}, {"attempt": "a", "mode": "boat"}, {"attempt": "a", "mode": "docker"}, {"attempt": 1}]
+    "job",
+    [
+        {},
+        {**GOOD, "attempt": 1},
+        {**GOOD, "mode": "boat"},
+        {**GOOD, "mode": "docker"},
+        {**GOOD, "commands": "ls"},
+        {**GOOD, "env": {"A": 1}},
+        {**GOOD, "ports": [80]},
+        {**GOOD, "grace": "long"},
+        {**GOOD, "caches": ["../up"]},
+        {**GOOD, "artifacts": ["/etc"]},
+        {**GOOD, "home_dir": "home"},
+    ],
 )
 def test_what_is_no_job(runner: Rig, job: dict[str, object]) -> None:
     with pytest.raises(LinkError) as caught:

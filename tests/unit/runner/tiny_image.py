@@ -16,6 +16,7 @@ PROGRAMS = (
     "sh",
     "bash",
     "cat",
+    "chmod",
     "chown",
     "dd",
     "echo",

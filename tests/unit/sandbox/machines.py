@@ -38,6 +38,7 @@ class Machine:
     endpoint: Endpoint
     trust: Trust
     connection: Connection
+    created_at: float
 
     def shell(self, command: str) -> str:
         """The output of a command as root. The machine has 60 seconds for each line of it."""
@@ -52,7 +53,7 @@ class Machine:
 
 
 def boot(home: Path) -> Machine:
-    installation = f"test-{uuid.uuid4().hex[:12]}"
+    created_at, installation = time.time(), f"test-{uuid.uuid4().hex[:12]}"
     backend = SandboxBackend(SandboxConfig(), home, installation)
     host, client = keys.generate(), keys.generate()
     document = user_data(
@@ -66,7 +67,7 @@ def boot(home: Path) -> Machine:
     ref = backend.create(Launch(key=uuid.uuid4().hex, offer=offer, user_data=document))
     endpoint = parse_endpoint(backend.inspect([ref])[ref].endpoint)
     trust = Trust(client.private, (host.public,))
-    return Machine(backend, installation, ref, endpoint, trust, connect(endpoint, trust))
+    return Machine(backend, installation, ref, endpoint, trust, connect(endpoint, trust), created_at)
 
 
 def connect(endpoint: Endpoint, trust: Trust) -> Connection:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from dstack_cloud.backends.sandbox.config import SandboxConfig
-from dstack_cloud.backends.sandbox.resources import debian, job_image, machine_image
+from dstack_cloud.backends.sandbox.resources import debian, machine_image
 
 
 def test_the_mirror_is_named_only_where_one_is_set() -> None:
@@ -34,7 +34,7 @@ def test_what_a_machine_is_made_of_names_its_image() -> None:
 
 
 def test_the_job_image_is_named_for_its_python() -> None:
-    assert job_image.name(SandboxConfig(), "3.12") == "dstack-cloud/job:py3.12"
+    assert SandboxConfig().job_image_for("3.12") == "dstack-cloud/job:py3.12"
 
 
 @pytest.mark.parametrize("subnet", ["10.0.0.1/24", "10.0.0.0/32", "a network"])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from dstack_cloud.errors import HostKeyMismatch, SshError
@@ -17,6 +20,34 @@ def test_standard_input_arrives_whole_and_ends(connection: Connection) -> None:
     chunks = [bytes([n]) * 70_000 for n in range(20)]
     done = connection.run("cat", iter(chunks))
     assert done.out == b"".join(chunks)
+
+
+def test_a_long_input_takes_longer_than_the_patience_with_silence(connection: Connection) -> None:
+    def slowly() -> Iterator[bytes]:
+        for _ in range(12):
+            time.sleep(0.1)
+            yield b"x" * 1000
+
+    assert connection.run("wc -c", slowly(), timeout=0.4).out.strip() == b"12000"
+
+
+def test_an_input_that_fails_is_the_callers_error(connection: Connection) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"some"
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError):
+        connection.run("cat", broken())
+    assert connection.run("echo still here").out == b"still here\n"
+
+
+def test_a_large_input_in_one_piece(connection: Connection) -> None:
+    assert connection.run("wc -c", b"x" * 100_000_000).out.strip() == b"100000000"
+
+
+def test_silence_is_an_error_after_the_timeout(connection: Connection) -> None:
+    with pytest.raises(SshError, match="said nothing"):
+        connection.run("sleep 600", timeout=0.2)
 
 
 def test_a_command_may_leave_its_input_unread_and_write_much(connection: Connection) -> None:

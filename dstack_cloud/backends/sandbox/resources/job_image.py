@@ -18,7 +18,6 @@ from dstack_cloud.backends.sandbox.resources import building, debian
 
 log = logging.getLogger(__name__)
 
-PYTHON = "3.11"  # the suite's own
 RECIPE_LABEL = "dstack.recipe"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -73,10 +72,6 @@ CHANGES = (
 )
 
 
-def name(config: SandboxConfig, python: str = PYTHON) -> str:
-    return config.job_image.replace("{python}", python)
-
-
 def recipe() -> str:
     """A digest of everything that makes the image what it is."""
     content = [debian.SUITE, SYSTEM.packages, SYSTEM.hooks, FINISH, CHANGES]
@@ -85,7 +80,7 @@ def recipe() -> str:
 
 def ensure(client: DockerClient, config: SandboxConfig) -> str:
     """The image's name, once the engine has it by this recipe. An image of that name which is not ours is left as it is."""
-    wanted = name(config)
+    wanted = config.job_image_for()
     found = client.image(wanted)
     if found is not None:
         labels = found["Config"].get("Labels") or {}

@@ -1,0 +1,90 @@
+"""The spellings of all dialects, brought to one: synonyms, fields of some providers only, fields left empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dstack_cloud.domain.parsing import values
+from dstack_cloud.domain.parsing.known import OPTIONS, PROVIDERS, SYNONYMS
+from dstack_cloud.domain.parsing.model import SECTIONS, Body
+from dstack_cloud.domain.parsing.problems import Finding
+from dstack_cloud.domain.parsing.rules import provider_of
+from dstack_cloud.domain.parsing.shapes import Collected
+from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
+
+
+@dataclass
+class Spelled:
+    """`common`: fields that every workflow may have, under the names of `Body`; `options`: those of its provider only.
+
+    `spelling`: name in `common` → the key in the file, where they differ.
+    """
+
+    common: Fields
+    options: Fields
+    spelling: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def spell(tree: Fields) -> Spelled:
+    """Sorts the fields of a workflow; unknown ones stay in `common`, for Pydantic to refuse."""
+    spelled = Spelled(Fields(tree.mark, tree.flow), Fields(tree.mark, tree.flow))
+    provider = provider_of(tree)
+    for key in tree:
+        option = OPTIONS.get(key)
+        if option is not None and provider in PROVIDERS and provider not in option.providers:
+            hint = f"it is a field of {', '.join(option.providers)}"
+            if option.becomes in Body.model_fields:
+                hint = f"write `{option.becomes}`"
+            spelled.findings.append(Finding((key,), f"is no field of provider {provider}", hint, on_key=True))
+        else:
+            becomes = (option.becomes if option else SYNONYMS.get(key)) or key
+            target = spelled.options if option and becomes in OPTIONS else spelled.common
+            _move(spelled, target, tree, (key, becomes))
+    return spelled
+
+
+def _move(spelled: Spelled, target: Fields, tree: Fields, keys: tuple[str, str]) -> None:
+    key, becomes = keys
+    value = tree[key]
+    known = becomes in Body.model_fields or becomes in OPTIONS
+    if known and _is_null(value):
+        return
+    if becomes in target:
+        text = f"says the same as `{spelled.spelling.get(becomes, becomes)}`, which is there too"
+        spelled.findings.append(Finding((key,), text, "keep one of them", on_key=True))
+        return
+    target.put(becomes, _pruned(becomes, value), tree.key_marks[key])
+    if key != becomes:
+        spelled.spelling[becomes] = key
+
+
+def read_options(options: Fields) -> tuple[dict[str, str | tuple[str, ...]], list[Finding]]:
+    collected = Collected()
+    read: dict[str, str | tuple[str, ...]] = {}
+    for key, value in options.items():
+        kind = OPTIONS[key].kind
+        if kind == "texts" and isinstance(value, Items):
+            read[key] = tuple(collected.read((key, index), values.text, item) for index, item in enumerate(value))
+        else:
+            read[key] = collected.read((key,), values.path(values.inside) if kind == "path" else values.text, value)
+    return read, collected.findings
+
+
+def _pruned(name: str, value: Tree) -> Tree:
+    """A section without the fields that were left empty, as if they weren't there."""
+    if isinstance(value, Items) and name in SECTIONS:
+        items = Items(value.mark, value.flow)
+        items.extend(_pruned(name, item) for item in value)
+        return items
+    if not isinstance(value, Fields) or name not in SECTIONS:
+        return value
+    fields = Fields(value.mark, value.flow)
+    for key, item in value.items():
+        if not (_is_null(item) and key in SECTIONS[name].model_fields):
+            fields.put(key, _pruned(key, item), value.key_marks[key])
+    return fields
+
+
+def _is_null(value: Tree) -> bool:
+    return isinstance(value, Scalar) and value.kind == "null"

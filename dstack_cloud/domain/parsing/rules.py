@@ -1,0 +1,79 @@
+"""What must hold between the fields of a workflow. Each rule looks at what is there, so it also speaks where a value is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dstack_cloud.domain.interpolation import KNOWN_NAMES, may_be_variable, references, refusal
+from dstack_cloud.domain.parsing.problems import Finding, Path, shown
+from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
+from dstack_cloud.errors import ConfigurationError
+
+
+def broken_rules(common: Fields) -> Iterator[Finding]:
+    """Findings about a workflow whose fields are spelled as in `Body`."""
+    provider = provider_of(common)
+    if provider == "bash" and "commands" not in common:
+        yield Finding((), "has no `commands`", "say what to run, or give an `image`")
+    if provider == "docker" and "image" not in common:
+        yield Finding((), "has no `image`, which provider docker needs", "name one, such as `image: python:3.11`")
+    if provider in ("bash", "docker"):
+        yield from _image_rules(common)
+    resources = common.get("resources")
+    if isinstance(resources, Fields) and "interruptible" in resources and "spot_policy" in resources:
+        text = "says the same as `resources.spot_policy`, which is there too"
+        yield Finding(("resources", "interruptible"), text, "keep `spot_policy`", on_key=True)
+    for field in ("artifacts", "cache"):
+        yield from _repeated_paths(field, common.get(field))
+
+
+def provider_of(common: Fields) -> str:
+    """The provider named, or the one that stands for none."""
+    given = common.get("provider")
+    if isinstance(given, Scalar) and given.kind != "null":
+        return str(given)
+    image = common.get("image")
+    return "bash" if image is None or (isinstance(image, Scalar) and image.kind == "null") else "docker"
+
+
+def bad_references(tree: Tree, at: Path = (), *, variables: bool) -> Iterator[Finding]:
+    """`${{ }}` that can't be resolved, wherever they stand. `variables`: a variables file may define more names."""
+    if isinstance(tree, Fields):
+        for key, value in tree.items():
+            yield from bad_references(value, (*at, key), variables=variables)
+    elif isinstance(tree, Items):
+        for index, item in enumerate(tree):
+            yield from bad_references(item, (*at, index), variables=variables)
+    else:
+        for name in references(tree):
+            error = refusal(name, KNOWN_NAMES)
+            waits = variables and name is not None and may_be_variable(name)
+            if isinstance(error, ConfigurationError) and not waits:
+                yield Finding(at, f"can't be filled in: {error.summary}", error.hint)
+
+
+def _image_rules(common: Fields) -> Iterator[Finding]:
+    if "image" in common and "python" in common:
+        yield Finding(
+            ("python",), "can't be chosen beside `image`, which brings its own", "remove one of them", on_key=True
+        )
+    if "image" not in common:
+        for field in ("entrypoint", "registry_auth"):
+            if field in common:
+                yield Finding((field,), "has no meaning without `image`", "name the image, or remove it", on_key=True)
+
+
+def _repeated_paths(field: str, value: Tree | None) -> Iterator[Finding]:
+    seen: list[str] = []
+    for index, item in enumerate(value if isinstance(value, Items) else ()):
+        path = item.get("path") if isinstance(item, Fields) else item
+        if not isinstance(path, Scalar):
+            continue
+        normal = path.removeprefix("./").rstrip("/")
+        if normal in seen:
+            yield Finding((field, index), f"is there twice: {shown(path)}", "remove one of them")
+        seen.append(normal)
+        if field == "cache" and normal in (".", ""):
+            yield Finding(
+                (field, index), "is the whole working folder", "name the folders in it that are worth keeping"
+            )

@@ -1,0 +1,29 @@
+"""Fields that are understood and whose effect isn't built: a workflow that uses one is refused, never run without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.parsing.model import Dependencies
+from dstack_cloud.errors import NotAvailableYet
+
+_USES: dict[str, Callable[[Workflow], bool]] = {
+    "deps": lambda workflow: workflow.deps != Dependencies(),
+    "setup": lambda workflow: bool(workflow.setup),
+    "schedule": lambda workflow: workflow.schedule is not None,
+    "nodes": lambda workflow: workflow.nodes > 1,
+    "sweep": lambda workflow: workflow.sweep is not None,
+    "retry": lambda workflow: workflow.retry is not None,
+    "mount: true": lambda workflow: any(artifact.mount for artifact in workflow.artifacts),
+}
+
+
+def refuse_unbuilt(workflow: Workflow) -> None:
+    """Raises NotAvailableYet with all of the fields."""
+    used = [f"`{field}`" for field, uses in _USES.items() if uses(workflow)]
+    if used:
+        verb = "is" if len(used) == 1 else "are"
+        text = f"the workflow `{workflow.name}` uses {', '.join(used)}, which {verb} not available yet"
+        place = f" ({workflow.file}:{workflow.line})" if workflow.file else ""
+        raise NotAvailableYet(text, f"this version runs it only without{place}")

@@ -1,0 +1,36 @@
+"""How an attached user reaches what runs inside a job."""
+
+from __future__ import annotations
+
+from dstack_cloud.api import schemas
+from dstack_cloud.domain.runs import Job
+from dstack_cloud.domain.states import InstanceStatus
+from dstack_cloud.orchestrator.dispatch import image_of
+from dstack_cloud.services import runs
+from dstack_cloud.services.context import Context
+
+
+def job_access(context: Context, project: str, name: str) -> list[schemas.AccessView]:
+    """One view a job that has a machine now. Raises NotFound."""
+    _, jobs = runs.find(context, project, name)
+    return [view for job in jobs if (view := _access(context, job)) is not None]
+
+
+def _access(context: Context, job: Job) -> schemas.AccessView | None:
+    instance = context.world.database.instances.get(job.instance_id)
+    if instance is None or instance.status is not InstanceStatus.BUSY:
+        return None
+    in_container = image_of(job.spec, context.world.backend_of(instance).capabilities) is not None
+    remote = instance.endpoint.startswith("ssh:")
+    trust = context.world.links.trust(instance) if remote else None
+    return {
+        "job": job.name,
+        "endpoint": instance.endpoint if remote else "",
+        "client_key": trust.client_key if trust else "",
+        "host_keys": list(trust.host_keys) if trust else [],
+        "ports": [
+            # a container's port is published under the local number; a process listens on its own
+            {"app": port.app, "local": port.local, "target": port.local if in_container else port.app}
+            for port in job.spec.ports
+        ],
+    }

@@ -1,0 +1,46 @@
+"""The JSON Schema that editors use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dstack_cloud.domain import parsing
+from dstack_cloud.domain.parsing.known import OPTIONS, SYNONYMS
+from dstack_cloud.domain.parsing.model import Body
+
+
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("type") == "object":
+            yield schema
+        for part in schema.values():
+            yield from _objects(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _objects(part)
+
+
+def test_it_is_json_and_names_its_draft() -> None:
+    schema = json.loads(json.dumps(parsing.json_schema()))
+    assert schema["$schema"].endswith("draft-07/schema#")
+
+
+def test_no_other_field_is_allowed_and_each_is_described() -> None:
+    for each in _objects(parsing.json_schema()):
+        assert each["additionalProperties"] is False
+        assert all(field.get("description") for field in each["properties"].values())
+
+
+def test_every_spelling_that_is_read_is_in_it() -> None:
+    workflow = parsing.json_schema()["$defs"]["Body"]
+    assert set(workflow["properties"]) == {*Body.model_fields, *SYNONYMS, *OPTIONS}
+    assert workflow["required"] == ["name"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schema = parsing.json_schema()
+    text = json.dumps(schema)
+    named = {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
+    assert named == set(schema["$defs"]) - ({"WorkflowsFile"} - named)
