@@ -128,7 +128,7 @@ def _answers(address: Path) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """A zombie counts as ended: its parent may be this very process."""
+    """A zombie counts as ended: its parent may be this very process, or one that takes its time to look."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
@@ -136,8 +136,15 @@ def _lives(pid: int) -> bool:
     try:
         ended, _ = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return True
+        return not _is_zombie(pid)
     return ended == 0
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 def _failure(summary: str, log: Path, start: int) -> ServerError:

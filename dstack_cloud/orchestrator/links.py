@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dstack_cloud import errors
 from dstack_cloud.domain.runs import Instance
@@ -14,8 +15,11 @@ from dstack_cloud.runner_bootstrap import install
 from dstack_cloud.runner_bootstrap.bundle import bundle
 from dstack_cloud.runner_bootstrap.link import RunnerLink, SocketLike
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, user_data
-from dstack_cloud.ssh.connection import Connection, Trust, parse_endpoint
+from dstack_cloud.ssh.endpoint import Trust, parse_endpoint
 from dstack_cloud.ssh.pool import Connections
+
+if TYPE_CHECKING:
+    from dstack_cloud.ssh.connection import Connection
 
 # a runner on this computer listens well within this many seconds of its start
 SOCKET_SECONDS = 3.0

@@ -12,7 +12,7 @@ from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.runner_bootstrap.link import RunnerLink
-from dstack_cloud.ssh.connection import Trust
+from dstack_cloud.ssh.endpoint import Trust
 from dstack_cloud.storage.base import Store
 
 Clock = Callable[[], float]

@@ -91,9 +91,10 @@ class RunnerLink:
             self._drop(connection)
         _check(status, body)
 
-    def log(self, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
-        """Raw bytes from `offset`; with `follow` as they come, until the log is complete."""
-        return self._stream(f"/v1/log?offset={offset}&follow={int(follow)}", None if follow else ANSWER_SECONDS)
+    def log(self, offset: int = 0, follow: bool = False, patience: float | None = None) -> Iterator[bytes]:
+        """Raw bytes from `offset`; with `follow` as they come, until the log is complete. After `patience` seconds without
+        any it raises an unreachable LinkError: nothing is lost, the caller asks again from where it is."""
+        return self._stream(f"/v1/log?offset={offset}&follow={int(follow)}", patience if follow else ANSWER_SECONDS)
 
     def log_times(self) -> bytes:
         """`<offset> <ms since the epoch>` lines."""

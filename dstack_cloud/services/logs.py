@@ -14,6 +14,8 @@ from dstack_cloud.storage import layout
 from dstack_cloud.storage.logs import LogReader
 
 RETRY = 0.2
+# how long a follower listens to a silent job before it looks whether anybody still listens to it, seconds
+SILENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def _launch(context: Context, job: Job, attempt: int) -> Instance | None:
 def _attempt_log(context: Context, job: Job, attempt: int, request: LogRequest) -> Iterator[bytes]:
     place = layout.AttemptPlace(job.run_name, job.name, attempt)
     reader = LogReader(context.store(job.project), place)
-    position = 0 if request.since is None else reader.offset_since(request.since)
+    position = 0
+    if request.since is not None:
+        position = reader.offset_since(request.since, _live_times(context, _launch(context, job, attempt)))
     while True:
         launch = _launch(context, job, attempt)
         running = launch is not None and launch.status is InstanceStatus.BUSY
@@ -86,9 +90,19 @@ def _attempt_log(context: Context, job: Job, attempt: int, request: LogRequest) 
 def _live(context: Context, launch: Instance, position: int, *, follow: bool) -> Iterator[bytes]:
     """Ends quietly when the runner can't be reached: the store, or the next try, has the rest."""
     try:
-        yield from context.world.links.open(launch).log(position, follow=follow)
+        yield from context.world.links.open(launch).log(position, follow, SILENCE)
     except (LinkError, errors.RunnerUnreachable, errors.SshError):
         return
+
+
+def _live_times(context: Context, launch: Instance | None) -> bytes:
+    """When the bytes of a log that still grows came; b"" where the store knows as much."""
+    if launch is None or launch.status is not InstanceStatus.BUSY:
+        return b""
+    try:
+        return context.world.links.open(launch).log_times()
+    except (LinkError, errors.RunnerUnreachable, errors.SshError):
+        return b""
 
 
 def _over(context: Context, job_id: str, attempt: int) -> bool:

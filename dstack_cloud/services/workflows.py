@@ -82,7 +82,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         workflow=workflow,
         specs=tuple(specs),
         offers=tuple(offers),
-        confidential=providers.confidential(workflow, request["env"]),
+        confidential=providers.confidential(workflow, request["env"], run_name=run_name, args=request["args"]),
         needs_env=needed,
         warnings=tuple(_warnings(needed, request)),
     )

@@ -1,4 +1,4 @@
 """SSH to machines whose host keys are known beforehand. The only package that imports paramiko.
 
-`Connection` and `Connections` load paramiko (a tenth of a second), `keys` doesn't: import from the modules.
+`connection` loads paramiko (a tenth of a second); `pool` and `keys` load what they need when they are first used.
 """

@@ -17,6 +17,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh.channel import ChannelSocket, pieces
+from dstack_cloud.ssh.endpoint import Endpoint, Trust
 from dstack_cloud.ssh.tunnel import Tunnel
 
 KEEPALIVE_SECONDS = 15
@@ -28,43 +29,6 @@ PACKET_BYTES = 1 << 15
 CHUNK = 1 << 18
 # Preferred where the machine has them: the processor does their work
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Written as `ssh:USER@HOST:PORT`."""
-
-    user: str
-    host: str
-    port: int = 22
-
-    def __str__(self) -> str:
-        return f"ssh:{self.user}@{self.host}:{self.port}"
-
-    @property
-    def address(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """Raises SshError where it isn't of the form `ssh:USER@HOST:PORT` (an IPv6 host may stand in brackets)."""
-    scheme, _, rest = text.partition(":")
-    user, _, address = rest.rpartition("@")
-    host, _, port = address.rpartition(":")
-    if scheme != "ssh" or not user or not host or not port.isdigit():
-        raise SshError(f"{text!r} is no SSH endpoint", "write it as ssh:USER@HOST:PORT")
-    return Endpoint(user, host.strip("[]"), int(port))
-
-
-@dataclass(frozen=True)
-class Trust:
-    """`client_key` is our private key (OpenSSH PEM); `host_keys` are the public lines, any of which the machine may show."""
-
-    client_key: str
-    host_keys: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"Trust({', '.join(self.host_keys)})"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-from dstack_cloud.ssh.connection import Connection, Trust, parse_endpoint
+from dstack_cloud.ssh.endpoint import Trust, parse_endpoint
+
+if TYPE_CHECKING:
+    from dstack_cloud.ssh.connection import Connection
 
 _Key = tuple[str, Trust]
 
@@ -24,6 +28,9 @@ class Connections:
 
     def get(self, endpoint: str, trust: Trust) -> Connection:
         """A living connection to `ssh:USER@HOST:PORT`. Raises HostKeyMismatch, SshError."""
+        # paramiko takes a tenth of a second to load: who never needs a machine never pays it
+        from dstack_cloud.ssh.connection import Connection
+
         key = (endpoint, trust)
         with self._lock:
             connecting = self._connecting[key]

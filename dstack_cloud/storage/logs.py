@@ -143,18 +143,21 @@ class LogReader:
             _refuse_gap(chunks, position)
             return
 
-    def offset_since(self, epoch_seconds: float) -> int:
-        """Where the line starts that was being written at that time: nothing that came later is before it."""
+    def offset_since(self, epoch_seconds: float, live_times: bytes = b"") -> int:
+        """Where the line starts that was being written at that time: nothing that came later is before it.
+
+        `live_times`: the runner's "<offset> <ms>" lines so far, for a log that still grows.
+        """
         wanted = epoch_seconds * 1000
-        offset = self._noted_offset(wanted)
+        offset = self._noted_offset(wanted, live_times)
         if offset is None:
             offset = self._chunk_offset(wanted)
         return self._line_start(offset)
 
-    def _noted_offset(self, wanted: float) -> int | None:
+    def _noted_offset(self, wanted: float, live_times: bytes) -> int | None:
         """From the runner's notes; None where there are none."""
         try:
-            raw = self._store.get(self._place.log_times)
+            raw = live_times or self._store.get(self._place.log_times)
         except errors.NotFound:
             return None
         lines = [line.split() for line in raw.splitlines()]

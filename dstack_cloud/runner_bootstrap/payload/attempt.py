@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dstack_cloud.runner_bootstrap.payload.tree import Entry
 
 KILL_TRIES = 200
+LOOK_SECONDS = 0.1
+ABORT_GRACE = 1.0
 MESSAGES = {"stopped": "stopped", "aborted": "aborted", "max_duration": "stopped because max_duration is over"}
 
 
@@ -156,8 +158,13 @@ class Attempt:
 
     def _stop_gracefully(self) -> None:
         self._executor.terminate()
-        if not self._executor.wait_gone(self.job.grace):
-            self._executor.kill()
+        asked_at = time.monotonic()
+        while not self._executor.wait_gone(LOOK_SECONDS):
+            # an abort that follows a stop doesn't wait for what is left of the grace
+            grace = min(self.job.grace, ABORT_GRACE) if self._asked == "aborted" else self.job.grace
+            if time.monotonic() - asked_at >= grace:
+                self._executor.kill()
+                return
 
     # -- after a restart ---------------------------------------------------------------------------------------------
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 
+import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
+from dstack_cloud import errors
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
 from dstack_cloud.services import code
@@ -20,15 +23,15 @@ class _Upload:
     """The request's body as an iterator for the thread that writes it: async on one side, blocking on the other."""
 
     def __init__(self) -> None:
-        self._chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED)
+        self._chunks: queue.Queue[bytes | ClientDisconnect | None] = queue.Queue(QUEUED)
 
     async def feed(self, request: Request) -> None:
         try:
             async for chunk in request.stream():
                 await anyio.to_thread.run_sync(self._chunks.put, chunk)
-        except BaseException as error:
+        except ClientDisconnect as error:
             await anyio.to_thread.run_sync(self._chunks.put, error)
-            raise
+            return
         await anyio.to_thread.run_sync(self._chunks.put, None)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -36,8 +39,8 @@ class _Upload:
             chunk = self._chunks.get()
             if chunk is None:
                 return
-            if isinstance(chunk, BaseException):
-                raise ConnectionError("the upload broke off") from chunk
+            if isinstance(chunk, ClientDisconnect):
+                raise errors.UsageError("the upload broke off", "run the command again") from chunk
             if chunk:
                 yield chunk
 

@@ -7,8 +7,8 @@ from fastapi.responses import StreamingResponse
 
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
-from dstack_cloud.services import follow as following
 from dstack_cloud.services import access, logs, runs, workflows
+from dstack_cloud.services import follow as following
 
 router = APIRouter(prefix="/api/projects/{project}")
 

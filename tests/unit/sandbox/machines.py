@@ -18,7 +18,8 @@ from dstack_cloud.runner_bootstrap.bundle import bundle
 from dstack_cloud.runner_bootstrap.link import RunnerLink
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, user_data
 from dstack_cloud.ssh import keys
-from dstack_cloud.ssh.connection import Connection, Endpoint, Trust, parse_endpoint
+from dstack_cloud.ssh.connection import Connection
+from dstack_cloud.ssh.endpoint import Endpoint, Trust, parse_endpoint
 
 BOOT_SECONDS = 120
 JOB_SECONDS = 120

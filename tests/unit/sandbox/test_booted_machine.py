@@ -13,7 +13,8 @@ from dstack_cloud.backends.sandbox.config import SandboxConfig
 from dstack_cloud.backends.sandbox.resources import building
 from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
-from dstack_cloud.ssh.connection import Connection, Endpoint, Trust
+from dstack_cloud.ssh.connection import Connection
+from dstack_cloud.ssh.endpoint import Endpoint, Trust
 from tests.unit.sandbox import machines
 
 pytestmark = pytest.mark.sandbox

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dstack_cloud.ssh import keys
-from dstack_cloud.ssh.connection import Endpoint, Trust
+from dstack_cloud.ssh.endpoint import Endpoint, Trust
 
 PROGRAM = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 START_SECONDS = 30

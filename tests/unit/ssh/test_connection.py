@@ -7,7 +7,8 @@ import pytest
 
 from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
-from dstack_cloud.ssh.connection import Connection, Endpoint, Trust, parse_endpoint
+from dstack_cloud.ssh.connection import Connection
+from dstack_cloud.ssh.endpoint import Endpoint, Trust, parse_endpoint
 from tests.unit.ssh.sshd import Sshd, free_port
 
 

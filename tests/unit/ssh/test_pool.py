@@ -7,7 +7,7 @@ import pytest
 
 from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
-from dstack_cloud.ssh.connection import Trust
+from dstack_cloud.ssh.endpoint import Trust
 from dstack_cloud.ssh.pool import Connections
 from tests.unit.ssh.sshd import Sshd
 
