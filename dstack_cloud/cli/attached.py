@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from dstack_cloud.cli import output, run_tables
@@ -14,20 +15,26 @@ from dstack_cloud.domain.states import JobStatus
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from dstack_cloud.api.schemas import JobView, RunView
+    from dstack_cloud.api.schemas import AccessView, JobView, RunView
+    from dstack_cloud.cli.ports import Ports
 
 _LISTENING = ("running", "uploading")
 
 
 class Screen:
-    """`log`: where the job's bytes go."""
+    """`log`: where the job's bytes go. `access(job id)` says how to reach the ports of a job that runs.
 
-    def __init__(self, log: BinaryIO) -> None:
+    The job's bytes are written by the thread that follows the run; the ports are told of by others, between two writes.
+    """
+
+    def __init__(self, log: BinaryIO, access: Callable[[str], list[AccessView]]) -> None:
         self._log = log
+        self._access = access
+        self._ports: Ports | None = None
+        self._lock = threading.RLock()
         self._spinner: Status | None = None
         self._line_open = False
         self._told: dict[str, str] = {}
-        self._ports_told: set[str] = set()
 
     def show(self, frames: Iterator[Frame], submitted: RunView) -> RunView:
         """Until the run has ended; returns its last state."""
@@ -40,30 +47,38 @@ class Screen:
                     last = frame.run
                     self._changed(last)
         finally:
+            if self._ports is not None:
+                self._ports.close()
             self._clear()
         self._close_line()
         return last
 
     def _write(self, data: bytes) -> None:
-        self._clear()
-        self._log.write(data)
-        self._log.flush()
-        self._line_open = not data.endswith(b"\n")
+        with self._lock:
+            self._clear()
+            self._log.write(data)
+            self._log.flush()
+            self._line_open = not data.endswith(b"\n")
 
     def _changed(self, run: RunView) -> None:
         for job in run["jobs"]:
             name = job["id"] if len(run["jobs"]) > 1 else ""
-            if job["status"] in _LISTENING and job["id"] not in self._ports_told:
-                self._tell_ports(job)
+            if job["ports"]:
+                self._keep_ports(job)
             text = ": ".join(part for part in (name, job["status"], job["message"]) if part)
             if self._told.get(job["id"]) != text:
                 self._told[job["id"]] = text
                 self._progress(text, job["status"])
 
-    def _tell_ports(self, job: JobView) -> None:
-        self._ports_told.add(job["id"])
-        for port in job["ports"]:
-            self._tell(f"port {port['app']} at http://localhost:{port['local']}")
+    def _keep_ports(self, job: JobView) -> None:
+        if job["status"] in _LISTENING:
+            # most runs have no ports: they don't wait for this to be loaded
+            from dstack_cloud.cli.ports import Ports
+
+            self._ports = self._ports or Ports(self._access, self._tell)
+            self._ports.open(job["id"])
+        elif self._ports is not None and JobStatus(job["status"]).finished:
+            self._ports.close(job["id"])
 
     def _progress(self, text: str, status: str) -> None:
         if status == "running" or JobStatus(status).finished:
@@ -74,23 +89,26 @@ class Screen:
             self._spin(text)
 
     def _spin(self, text: str) -> None:
-        if self._spinner is None:
-            from rich.status import Status
+        with self._lock:
+            if self._spinner is None:
+                from rich.status import Status
 
-            self._spinner = Status(output.plain(text), console=output.console(sys.stderr))
-            self._spinner.start()
-        else:
-            self._spinner.update(output.plain(text))
+                self._spinner = Status(output.plain(text), console=output.console(sys.stderr))
+                self._spinner.start()
+            else:
+                self._spinner.update(output.plain(text))
 
     def _tell(self, text: str) -> None:
-        self._clear()
-        self._close_line()
-        print(text, file=sys.stderr, flush=True)
+        with self._lock:
+            self._clear()
+            self._close_line()
+            print(text, file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
-        if self._spinner is not None:
-            self._spinner.stop()
-            self._spinner = None
+        with self._lock:
+            if self._spinner is not None:
+                self._spinner.stop()
+                self._spinner = None
 
     def _close_line(self) -> None:
         """A log that doesn't end with a newline gets one on the screen, never in a file."""

@@ -12,6 +12,7 @@ from dstack_cloud.client.transport import Query, Transport
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import (
+        AccessView,
         ArtifactView,
         CheckView,
         Json,
@@ -101,6 +102,10 @@ class Client:
 
         query: Query = {"follow": 1 if follow else None, "since": since, "attempt": attempt}
         return follow_bytes(lambda: self._transport.stream(f"{self._run(name)}/logs", query))
+
+    def access(self, name: str) -> list[AccessView]:
+        """How to reach what a run or job serves; one view a job that runs now."""
+        return cast("list[AccessView]", self._transport.call("GET", f"{self._run(name)}/access"))
 
     def artifacts(self, name: str) -> list[ArtifactView]:
         return cast("list[ArtifactView]", self._transport.call("GET", f"{self._run(name)}/artifacts"))

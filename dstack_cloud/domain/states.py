@@ -57,8 +57,9 @@ _LEAVING = frozenset({_J.STOPPING, _J.ABORTING, _J.PENDING})
 JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     _J.PENDING: frozenset({_J.SUBMITTED}) | _ENDINGS,
     _J.SUBMITTED: frozenset({_J.PROVISIONING, _J.PENDING}) | _ENDINGS,
-    _J.PROVISIONING: frozenset({_J.DOWNLOADING, _J.RUNNING, _J.UPLOADING}) | _LEAVING | _ENDINGS,
-    _J.DOWNLOADING: frozenset({_J.RUNNING, _J.UPLOADING}) | _LEAVING | _ENDINGS,
+    # a runner is looked at now and then: what it went through in between is never seen
+    _J.PROVISIONING: frozenset({_J.DOWNLOADING, _J.RUNNING, _J.UPLOADING, _J.DONE}) | _LEAVING | _ENDINGS,
+    _J.DOWNLOADING: frozenset({_J.RUNNING, _J.UPLOADING, _J.DONE}) | _LEAVING | _ENDINGS,
     _J.RUNNING: frozenset({_J.UPLOADING, _J.DONE}) | _LEAVING | _ENDINGS,
     _J.UPLOADING: frozenset({_J.DONE}) | _LEAVING | _ENDINGS,
     _J.STOPPING: frozenset({_J.ABORTING, _J.DONE}) | _ENDINGS,

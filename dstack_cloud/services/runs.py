@@ -27,27 +27,38 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
     source = request["code"]
     if source is not None and not code.code_exists(context.store(project), source["sha256"]):
         raise errors.Conflict("the code of this run isn't in the store", "run the command again")
+    while True:
+        name = new_run_name(lambda word: context.world.database.runs.names(project, word), _rng)
+        plan = plan_run(context, project, request, run_name=name)
+        run = Run(
+            id=uuid.uuid4().hex,
+            project=project,
+            name=name,
+            workflow=plan.workflow.name,
+            code=None if source is None else CodeRef(**source),
+            tag=request["tag"],
+            args=tuple(request["args"]),
+            created_at=context.world.clock(),
+        )
+        if _add(context, run, _jobs(context, run, plan)):
+            context.world.changes.notify()
+            context.world.wake()
+            return view(context, run)
+
+
+def _add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
+    """False where someone else has just taken the name."""
     database = context.world.database
-    name = new_run_name(lambda word: database.runs.names(project, word), _rng)
-    plan = plan_run(context, project, request, run_name=name)
-    run = Run(
-        id=uuid.uuid4().hex,
-        project=project,
-        name=name,
-        workflow=plan.workflow.name,
-        code=None if source is None else CodeRef(**source),
-        tag=request["tag"],
-        args=tuple(request["args"]),
-        created_at=context.world.clock(),
-    )
-    jobs = _jobs(context, run, plan)
-    with database.transaction():
-        database.runs.add(run)
-        for job in jobs:
-            database.jobs.add(job)
-    context.world.changes.notify()
-    context.world.wake()
-    return view(context, run)
+    try:
+        with database.transaction():
+            database.runs.add(run)
+            for job in jobs:
+                database.jobs.add(job)
+    except errors.Conflict:
+        if database.runs.get(run.project, run.name) is None:
+            raise
+        return False
+    return True
 
 
 def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:

@@ -7,6 +7,7 @@ setup is read: no agent, no `~/.ssh`, no configuration.
 from __future__ import annotations
 
 import io
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -27,6 +28,8 @@ DEAD_MILLISECONDS = 30_000
 WINDOW_BYTES = 16 << 20
 PACKET_BYTES = 1 << 15
 CHUNK = 1 << 18
+# what it has to say is for a server's log, not for a terminal on which somebody follows a job
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 # Preferred where the machine has them: the processor does their work
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
 
@@ -110,7 +113,16 @@ class Connection:
 
     def forward(self, local_port: int, host: str, port: int) -> Tunnel:
         """Serves 127.0.0.1:`local_port` (or the next free port; 0: any) with `host:port` as the machine sees it."""
-        return Tunnel(local_port, lambda peer: self._open_direct((host, port), peer))
+        return Tunnel(local_port, lambda peer: self.direct((host, port), peer))
+
+    def direct(self, target: tuple[str, int], peer: tuple[str, int]) -> paramiko.Channel:
+        """A stream to `target` as the machine sees it; `peer` is who asks for it. Raises SshError."""
+        try:
+            return self._transport.open_channel("direct-tcpip", target, peer, timeout=self._timeout)
+        except (OSError, EOFError, paramiko.SSHException) as cause:
+            raise SshError(
+                f"{target[0]}:{target[1]} on {self.endpoint.address} can't be reached: {_words(cause)}"
+            ) from cause
 
     def close(self) -> None:
         self._transport.close()
@@ -122,14 +134,6 @@ class Connection:
         except (OSError, EOFError, paramiko.SSHException) as cause:
             raise SshError(f"{self.endpoint.address} opens no session: {_words(cause)}") from cause
         return channel
-
-    def _open_direct(self, target: tuple[str, int], peer: tuple[str, int]) -> paramiko.Channel:
-        try:
-            return self._transport.open_channel("direct-tcpip", target, peer, timeout=self._timeout)
-        except (OSError, EOFError, paramiko.SSHException) as cause:
-            raise SshError(
-                f"{target[0]}:{target[1]} on {self.endpoint.address} can't be reached: {_words(cause)}"
-            ) from cause
 
     def _exit_code(self, channel: paramiko.Channel, timeout: float) -> int:
         if not channel.status_event.wait(timeout) or channel.exit_status == -1:

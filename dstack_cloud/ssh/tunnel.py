@@ -1,33 +1,52 @@
-"""A port of this computer that leads to one on a machine."""
+"""A port of this computer that leads to one elsewhere: on a machine, or another one here. Imports no SSH."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
-
-import paramiko
+from typing import Protocol
 
 from dstack_cloud.errors import SshError
 
 LOOPBACK = "127.0.0.1"
-# How many ports after the one asked for are tried
+# How many ports from the one asked for on are tried
 TRIES = 100
 CHUNK = 1 << 16
 BACKLOG = 128
 
-Opener = Callable[[tuple[str, int]], paramiko.Channel]
+CONNECT_SECONDS = 10.0
+HOLD_SECONDS = 0.5
+
+
+class Stream(Protocol):
+    """Bytes both ways: a connected socket is one, and so is an SSH channel."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def settimeout(self, seconds: float | None, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+# is told who connects; raises SshError or OSError where nothing answers
+Opener = Callable[[tuple[str, int]], Stream]
 
 
 class Tunnel:
-    """Listens on 127.0.0.1:`port` and joins each connection to a channel of its own that `open_channel` gives.
+    """Listens on 127.0.0.1:`port` and joins each connection to a stream of its own that `open_stream` gives.
 
-    A connection whose channel can't be opened is closed at once; the tunnel goes on.
+    A connection whose stream can't be opened is closed at once; the tunnel goes on.
     """
 
-    def __init__(self, local_port: int, open_channel: Opener) -> None:
-        """Raises SshError where none of the ports is free."""
-        self._open_channel = open_channel
+    def __init__(self, local_port: int, open_stream: Opener) -> None:
+        """Listens on the next free port where that one is taken, on any for 0. Raises SshError where none is free."""
+        self._open_stream = open_stream
         self._listener = _listen(local_port)
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -57,13 +76,13 @@ class Tunnel:
             threading.Thread(target=self._join, args=(client, peer), daemon=True).start()
 
     def _join(self, client: socket.socket, peer: tuple[str, int]) -> None:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            channel = self._open_channel(peer)
-        except SshError:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = self._open_stream(peer)
+        except (SshError, OSError):
             client.close()
             return
-        pair = _Pair(client, channel)
+        pair = _Pair(client, stream)
         with self._lock:
             self._open.add(pair)
         pair.copy()
@@ -72,42 +91,70 @@ class Tunnel:
 
 
 class _Pair:
-    def __init__(self, client: socket.socket, channel: paramiko.Channel) -> None:
+    def __init__(self, client: Stream, stream: Stream) -> None:
         self._client = client
-        self._channel = channel
+        self._stream = stream
 
     def copy(self) -> None:
         """Both ways, until both sides have ended. Each side's end is passed on alone: a client may still be reading."""
-        outward = threading.Thread(target=self._outward, daemon=True)
+        outward = threading.Thread(target=self._pass_on, args=(self._client, self._stream), daemon=True)
         outward.start()
-        try:
-            while chunk := self._channel.recv(CHUNK):
-                self._client.sendall(chunk)
-            self._client.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
+        self._pass_on(self._stream, self._client)
         outward.join()
         self.close()
 
-    def _outward(self) -> None:
+    def _pass_on(self, source: Stream, target: Stream) -> None:
         try:
-            while chunk := self._client.recv(CHUNK):
-                self._channel.sendall(chunk)
-            self._channel.shutdown_write()
-        except OSError:
+            while chunk := source.recv(CHUNK):
+                target.sendall(chunk)
+            target.shutdown(socket.SHUT_WR)
+        except (OSError, EOFError):  # EOFError: what paramiko says when the connection broke off
             self.close()
 
     def close(self) -> None:
-        self._channel.close()
-        try:
-            self._client.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._client.close()
+        for side in (self._stream, self._client):
+            with contextlib.suppress(OSError, EOFError):
+                # wakes a thread that waits in recv; closing alone doesn't
+                side.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError, EOFError):
+                side.close()
+
+
+def to_this_computer(port: int) -> Opener:
+    """Streams to 127.0.0.1:`port` of this computer."""
+
+    def connect(_peer: tuple[str, int]) -> socket.socket:
+        stream = socket.create_connection((LOOPBACK, port), CONNECT_SECONDS)
+        stream.settimeout(None)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return stream
+
+    return connect
+
+
+def answers(open_stream: Opener) -> bool:
+    """Whether a program is behind it: one that waits for a request, or speaks first, for half a second.
+
+    That it can be opened says little: an engine's proxy accepts, and closes again where nothing listens.
+    """
+    try:
+        stream = open_stream((LOOPBACK, 0))
+    except (SshError, OSError):
+        return False
+    try:
+        stream.settimeout(HOLD_SECONDS)
+        return bool(stream.recv(1))
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    finally:
+        stream.close()
 
 
 def _listen(wanted: int) -> socket.socket:
-    for port in [wanted, *range(wanted + 1, min(wanted + TRIES, 65536))] if wanted else [0]:
+    # at last any port: the wanted one may be among those that only root may take
+    for port in [*range(wanted, min(wanted + TRIES, 65536)), 0] if wanted else [0]:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -117,4 +164,4 @@ def _listen(wanted: int) -> socket.socket:
             listener.close()
             continue
         return listener
-    raise SshError(f"no port from {wanted} on is free on this computer", "ask for another local port")
+    raise SshError("no port is free on this computer", "close programs that hold many connections")

@@ -220,7 +220,8 @@ class Simulation:
             self._step(lambda row=instance: instances.step(self.world, SimCouriers(self), row))  # type: ignore[misc,arg-type]
         for job in self.database.jobs.claim("w", now=self.now, lease=60, limit=1):
             self._step(lambda row=job: jobs.step(self.world, row))  # type: ignore[misc]
-        if self.chance.rng.random() < 0.3:
+        # a runner may go through several phases between two looks at it
+        while self.chance.rng.random() < 0.3:
             self._tick()
         if self.chance.rng.random() < 0.05:
             reap(self.world)

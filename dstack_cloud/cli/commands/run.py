@@ -149,7 +149,7 @@ def _attach(client: Client, request: RunRequest, options: Options) -> int:
         interrupts.ready(lambda abort: _request_stop(client, run["name"], abort))
         if not options.as_json:
             output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
-        screen = Screen(sys.stderr.buffer if options.as_json else sys.stdout.buffer)
+        screen = Screen(sys.stderr.buffer if options.as_json else sys.stdout.buffer, client.access)
         ended = screen.show(client.follow(run["name"]), run)
     code = tell_end(ended)
     if options.as_json:

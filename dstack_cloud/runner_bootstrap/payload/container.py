@@ -20,8 +20,8 @@ Json = dict[str, Any]
 DEFAULT_HOME = "/root"
 
 
-def config(job: Job, folder: Folder, user: str = "root") -> Json:
-    """The body of the engine's `POST /containers/create`. `user` is the image's own."""
+def config(job: Job, folder: Folder, user: str = "root", *, publish: bool = True) -> Json:
+    """The body of the engine's `POST /containers/create`. `user` is the image's own; `publish`: the engine leads to its ports."""
     return {
         "Image": job.image,
         **_program(job),
@@ -37,7 +37,8 @@ def config(job: Job, folder: Folder, user: str = "root") -> Json:
             "LogConfig": {"Type": "none"},
             "Init": True,
             "PortBindings": {
-                f"{port.app}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port.local)}] for port in job.ports
+                f"{port.app}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port.local)}]
+                for port in (job.ports if publish else ())
             },
             **_limits(job),
         },

@@ -13,6 +13,7 @@ from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError, En
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
+from dstack_cloud.runner_bootstrap.payload.ports import Forwards, check_free, must_be_published
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
@@ -28,6 +29,7 @@ class DockerExecutor:
         self._ended = threading.Event()
         self._copier: threading.Thread | None = None
         self._log_fault = ""
+        self._forwards: Forwards | None = None
 
     def prepare(self, say: Say) -> None:
         """The image, pulled only where the engine doesn't have it."""
@@ -49,12 +51,15 @@ class DockerExecutor:
         try:
             user = self._image_user()
             self._make_places(user)
-            self._container = self._engine.create(container.config(self._job, self._folder, user))
+            self._take_ports()
+            config = container.config(self._job, self._folder, user, publish=self._forwards is None)
+            self._container = self._engine.create(config)
             commit({"container": self._container})
             output = self._engine.attach(self._container)
             self._copier = threading.Thread(target=self._copy, args=(output,), name="output", daemon=True)
             self._copier.start()
             self._engine.start(self._container)
+            self._lead_ports()
         except EngineError as error:
             raise Failure("start", f"the container couldn't be started: {error.message}") from error
 
@@ -82,6 +87,8 @@ class DockerExecutor:
     def clean(self) -> list[str]:
         """Waits for the log's last bytes, removes the container, and takes its files back from root."""
         warnings = [self._log_fault] if self._log_fault else []
+        if self._forwards is not None:
+            self._forwards.close()
         if self._copier is not None and self._ended.is_set():
             self._copier.join(LAST_BYTES_SECONDS)
             if self._copier.is_alive():
@@ -114,6 +121,18 @@ class DockerExecutor:
                 if not container.is_root(user):
                     # nobody else gets this far: the folder around it is private
                     Path(here).chmod(0o777)
+
+    def _take_ports(self) -> None:
+        if must_be_published():
+            check_free(self._job.ports)
+        elif self._job.ports:
+            self._forwards = Forwards(self._job.ports)
+
+    def _lead_ports(self) -> None:
+        if self._forwards is not None:
+            found = self._engine.inspect(self._container) or {}
+            address = str(found.get("NetworkSettings", {}).get("IPAddress", ""))
+            self._forwards.lead(found.get("State", {}).get("Pid", 0), address, f"DSTACK_ATTEMPT={self._job.attempt}")
 
     def _copy(self, output: Iterator[bytes]) -> None:
         """To the end in any case: a container whose output nobody takes stands still."""

@@ -27,7 +27,7 @@ class Backstage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {"GET /runs/shady-1.train/access": []}
         self.requests: list[Request] = []
 
     def __call__(self, request: Request) -> Reply:

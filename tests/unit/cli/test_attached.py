@@ -9,14 +9,19 @@ import queue
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dstack_cloud.api.schemas import AccessView
+from dstack_cloud.ssh import keys
 from tests.fakes.unix_http import Reply, Request, reply_json, serving
 from tests.unit.cli import views
 from tests.unit.cli.conftest import BASE
@@ -31,6 +36,7 @@ class Stage:
     def __init__(self) -> None:
         self.frames: queue.Queue[bytes] = queue.Queue()
         self.stops: list[bool] = []
+        self.access: list[AccessView] = []
 
     def __call__(self, request: Request) -> Reply:
         path = request.path.removeprefix(BASE)
@@ -40,10 +46,17 @@ class Stage:
             self.stops.append(json.loads(request.body)["abort"])
             self.run(views.run("stopping" if self.stops == [False] else "aborting"))
             return reply_json(views.run("stopping"))
+        if path.endswith("/access"):
+            return reply_json(self.access)
         return reply_json(views.plan() if path == "/plan" else views.run("submitted") if path == "/runs" else {})
 
     def run(self, view: object) -> None:
         self.frames.put(json.dumps({"type": "run", "run": view}).encode() + b"\n")
+
+    def await_stops(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(self.stops) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def log(self, data: bytes) -> None:
         self.frames.put(json.dumps({"type": "log", "job": "train", "size": len(data)}).encode() + b"\n" + data)
@@ -82,6 +95,7 @@ def test_ctrl_c_once_stops_and_keeps_following(stage: Stage) -> None:
     read_until(process.stderr.fileno(), "submitted")
     process.send_signal(signal.SIGINT)
     read_until(process.stderr.fileno(), "press Ctrl+C again to abort")
+    stage.await_stops(1)
     stage.log(b"saved\n")
     stage.run(views.run("stopped"))
     out, _ = process.communicate(timeout=PATIENCE_SECONDS)
@@ -95,9 +109,7 @@ def test_ctrl_c_twice_aborts_and_a_third_time_leaves(stage: Stage) -> None:
     for words in ("again to abort", "again to leave it alone"):
         process.send_signal(signal.SIGINT)
         read_until(process.stderr.fileno(), words)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(stage.stops) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    stage.await_stops(2)
     assert sorted(stage.stops) == [False, True]
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
@@ -161,8 +173,65 @@ def test_a_terminal_shows_progress_on_one_line_and_wipes_it(stage: Stage) -> Non
     seen = terminal_says(stage)
     assert re.search("[⠀-⣿]", seen), "a spinner turns"
     assert "\x1b[2K" in seen
-    assert "port 8000 at http://localhost:8001\r\n" in seen
     assert "hi\r\nshady-1 failed: exit code 3" in seen
+
+
+def test_a_port_is_told_of_when_its_program_answers_and_gone_at_the_end(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wanted = taken.getsockname()[1]
+        stage.access = [views.access(local=wanted, target=(program := free_port()))]
+        process = started()
+        assert process.stderr and process.stdout
+        stage.run(views.run())
+        stage.log(b"loading\n")
+        read_until(process.stdout.fileno(), "loading\n")
+        with serving_hello(program):
+            told = read_until(process.stderr.fileno(), f"({wanted} is taken here)\n")
+            here = int(told.rpartition("http://localhost:")[2].split()[0])
+            with socket.create_connection(("127.0.0.1", here), PATIENCE_SECONDS) as client:
+                assert client.recv(5) == b"hello"
+        stage.run(views.run("done", 0))
+        assert finish(process)[0] == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", here))
+
+
+def test_a_machine_that_does_not_answer_is_told_of(stage: Stage) -> None:
+    pair = keys.generate()
+    stage.access = [
+        {**views.access(local=8001, target=8001), "endpoint": f"ssh:dstack@127.0.0.1:{free_port()}",
+         "client_key": pair.private, "host_keys": [pair.public]},
+    ]  # fmt: skip
+    process = started()
+    assert process.stderr
+    stage.run(views.run())
+    read_until(process.stderr.fileno(), "the ports of shady-1.train have to wait")
+    stage.run(views.run("done", 0))
+    assert finish(process)[0] == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving_hello(port: int) -> Iterator[None]:
+    """A program that greets whoever connects, until nobody is left."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        threading.Thread(target=greet, args=(server,), daemon=True).start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def greet(server: socket.socket) -> None:
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            client.sendall(b"hello")
 
 
 def test_no_colour_where_none_is_wanted(stage: Stage) -> None:

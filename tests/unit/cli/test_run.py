@@ -59,7 +59,6 @@ def test_the_log_goes_to_stdout_and_all_else_to_stderr(server: Backstage, dstack
         "RUN      WORKFLOW  SUBMITTED  STATUS     TAG\n"
         "shady-1  train     5 min ago  submitted  -\n"
         "provisioning: pulling\n"
-        "port 8000 at http://localhost:8001\n"
         "shady-1 done (5m 10s, $0.25)\n",
     )
 

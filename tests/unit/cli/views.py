@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dstack_cloud.api.schemas import InstanceView, JobView, PlanView, RunView
+from dstack_cloud.api.schemas import AccessView, InstanceView, JobView, PlanView, RunView
 
 
 def instance(attempt: int = 1, wrong: str = "") -> InstanceView:
@@ -32,6 +32,11 @@ def run(status: str = "running", exit_code: int | None = None, message: str = ""
         "submitted_at": now - 310.5, "finished_at": now if ended else None, "exit_code": exit_code, "cost": 0.25,
         "code": {"sha256": "ab" * 32, "size": 2048, "files": 3}, "jobs": [job(status, exit_code, message)],
     }  # fmt: skip
+
+
+def access(local: int, target: int) -> AccessView:
+    ports = [{"app": 8000, "local": local, "target": target}]
+    return {"job": "train", "endpoint": "", "client_key": "", "host_keys": [], "ports": ports}  # type: ignore[typeddict-item]
 
 
 def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> PlanView:

@@ -9,6 +9,7 @@ import pytest
 
 from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, default_socket
+from dstack_cloud.runner_bootstrap.payload.ports import must_be_published
 from tests.unit.runner.registry import registry
 from tests.unit.runner.rig import Rig, tar_of, until
 
@@ -163,16 +164,36 @@ def test_ca_bundle_reaches_the_container(runner: Rig, image: str) -> None:
     assert runner.log() == b"PEM\nPEM\n"
 
 
-def test_port_is_published_on_this_machine_only(runner: Rig, image: str) -> None:
-    runner.submit("echo ready; sleep 100", mode="docker", image=image, ports=[{"app": 80, "local": 18573}])
+@pytest.mark.skipif(must_be_published(), reason="only root on Linux enters a container's network")
+def test_root_leads_a_port_into_the_container_itself(runner: Rig, image: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    runner.submit("echo ready; sleep 100", mode="docker", image=image, ports=[{"app": 80, "local": port}])
     runner.wait_log(b"ready")
+    (found,) = Engine().containers({ATTEMPT_LABEL: "a-1"})
+    shown = Engine().inspect(found["Id"]) or {}
+    assert shown["HostConfig"]["PortBindings"] == {}
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as nothing_listens:
+        assert nothing_listens.recv(1) == b""
+    runner.link.stop(abort=True)
+    assert runner.wait("uploading").reason == "aborted"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a runner as another user")
+def test_port_is_published_on_this_machine_only(rig: Rig, image: str) -> None:
+    nobody = 65534
+    os.chown(rig.base, nobody, nobody)
+    rig.python, rig.user, rig.groups = "/usr/bin/python3", nobody, [default_socket().stat().st_gid]
+    rig.start()
+    rig.submit("echo ready; sleep 100", mode="docker", image=image, ports=[{"app": 80, "local": 18573}])
+    rig.wait_log(b"ready")
     (found,) = Engine().containers({ATTEMPT_LABEL: "a-1"})
     shown = Engine().inspect(found["Id"]) or {}
     assert shown["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18573"}]}
     with socket.create_connection(("127.0.0.1", 18573), timeout=30):
         pass  # the engine's proxy answers
-    runner.link.stop(abort=True)
-    assert runner.wait("uploading").reason == "aborted"
+    rig.link.stop(abort=True)
+    assert rig.wait("uploading").reason == "aborted"
 
 
 def test_terminated_runner_removes_its_container(runner: Rig, image: str) -> None:

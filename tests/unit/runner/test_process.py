@@ -95,6 +95,15 @@ def test_abort_saves_nothing(runner: Rig) -> None:
     assert (state.reason, state.outputs) == ("aborted", ())
 
 
+def test_an_abort_cuts_the_grace_of_a_stop_short(runner: Rig) -> None:
+    runner.submit("trap '' TERM", "echo ready", "while :; do sleep 0.1; done", grace=3600)
+    runner.wait_log(b"ready")
+    runner.link.stop()
+    runner.link.stop(abort=True)
+    state = runner.wait("uploading")
+    assert (state.exit_code, state.reason) == (137, "aborted")
+
+
 def test_abort_while_the_outputs_wait(runner: Rig) -> None:
     runner.run("echo x > kept", artifacts=["kept"])
     runner.link.stop(abort=True)

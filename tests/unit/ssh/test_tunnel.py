@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dstack_cloud.ssh.connection import Connection
+from dstack_cloud.ssh.tunnel import LOOPBACK, Tunnel, answers, to_this_computer
 from tests.unit.ssh.sshd import free_port
 
 BODY = b"a page" * 100_000
@@ -78,3 +79,24 @@ def test_closed_it_gives_the_port_back(connection: Connection, page: int) -> Non
     with pytest.raises(urllib.error.URLError):
         fetch(tunnel.port)
     waiting.close()
+
+
+def test_to_another_port_of_this_computer(page: int) -> None:
+    tunnel = Tunnel(0, to_this_computer(page))
+    with ThreadPoolExecutor(8) as threads:
+        assert all(body == BODY for body in threads.map(fetch, [tunnel.port] * 24))
+    tunnel.close()
+
+
+def test_a_program_that_waits_for_a_request_answers(connection: Connection, page: int) -> None:
+    assert answers(to_this_computer(page))
+    assert answers(lambda peer: connection.direct((LOOPBACK, page), peer))
+
+
+def test_a_tunnel_to_nothing_does_not_answer(connection: Connection) -> None:
+    nothing = free_port()
+    tunnel = Tunnel(0, to_this_computer(nothing))
+    assert not answers(to_this_computer(tunnel.port))
+    assert not answers(lambda peer: connection.direct((LOOPBACK, tunnel.port), peer))
+    assert not answers(lambda peer: connection.direct((LOOPBACK, nothing), peer))
+    tunnel.close()
