@@ -10,8 +10,7 @@ from dstack_cloud.domain.resources import SpotPolicy
 from tests.unit.domain.reading import check, workflow
 
 
-def test_a_file_of_the_first_dialect() -> None:
-    checked = check("""
+FIRST_DIALECT = """
         workflows:
           - name: fetch
             image: python:3.9
@@ -31,7 +30,11 @@ def test_a_file_of_the_first_dialect() -> None:
                 - fetch
             commands:
               - python tune.py --run $job_id $config_args
-    """)
+"""
+
+
+def test_a_file_of_the_first_dialect() -> None:
+    checked = check(FIRST_DIALECT)
     assert checked.problems == []
     fetch, tune = checked.workflows
     assert (fetch.provider, fetch.deps.include) == ("docker", ("fetch.py", "lib/words.py"))
@@ -65,8 +68,7 @@ def test_a_file_with_providers_and_tags() -> None:
     assert tune.options == {"file": "tune.py", "args": ("--lr", "0.00002"), "requirements": "reqs.txt"}
 
 
-def test_a_file_of_the_newest_dialect() -> None:
-    checked = check("""
+NEWEST_DIALECT = """
         workflows:
             name: digits
             provider: bash
@@ -84,7 +86,11 @@ def test_a_file_of_the_newest_dialect() -> None:
               gpu:
                 name: V100
               interruptible: true
-    """)
+"""
+
+
+def test_a_file_of_the_newest_dialect() -> None:
+    checked = check(NEWEST_DIALECT)
     assert checked.problems == []
     digits = checked.workflows[0]
     assert [cached.path for cached in digits.cache] == ["data", "~/.cache/pip"]
