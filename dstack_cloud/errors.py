@@ -10,6 +10,7 @@
     ├── RunnerError                 1   the runner on an instance refused or broke off
     │   └── RunnerUnreachable       1   no connection (retryable)
     ├── StoreError                  1   the object store refused, failed, or gave other bytes than were put in (retryable)
+    │   └── StoreDamaged            1   what it holds isn't what was saved: asking again gives the same
     ├── SshError                    1   see `ssh`
     │   └── HostKeyMismatch         1   the machine showed another key than the one made for it
     └── BackendError                1   a cloud or machine refused; carries its own code and message
@@ -77,6 +78,10 @@ class RunnerUnreachable(RunnerError):
 
 class StoreError(DstackError):
     retryable = True
+
+
+class StoreDamaged(StoreError):
+    retryable = False
 
 
 class SshError(DstackError):

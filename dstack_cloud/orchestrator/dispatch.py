@@ -11,6 +11,8 @@ from dstack_cloud.orchestrator.world import World
 
 DEFAULT_PYTHON = "3.11"
 CODE_INPUT = "code"
+# what a job may run on a machine of its own when its workflow names no max_duration: 72 h, as the configuration's default says
+DEFAULT_MAX_DURATION = 72 * 3600
 
 
 def cache_name(index: int) -> str:
@@ -24,6 +26,11 @@ def image_of(spec: JobSpec, capabilities: Capabilities) -> str | None:
     if capabilities.default_image is None:
         return None
     return capabilities.default_image.replace("{python}", spec.python or DEFAULT_PYTHON)
+
+
+def longest_run(spec: JobSpec, capabilities: Capabilities) -> int | None:
+    """Seconds after which the job is stopped and its outputs are saved; None: on this computer it may run for ever."""
+    return spec.max_duration or (DEFAULT_MAX_DURATION if capabilities.remote else None)
 
 
 def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "gpus": spec.requirements.gpu.count if spec.requirements.gpu else 0,
         "memory_limit": None,
         "shm_size": spec.requirements.shm_size,
-        "max_duration": spec.max_duration,
+        "max_duration": longest_run(spec, capabilities),
         "grace": spec.grace,
         "ca_bundle": world.ca_bundle or None,
     }

@@ -10,12 +10,10 @@ from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import InstanceStatus, check_instance
 from dstack_cloud.orchestrator import plan
 from dstack_cloud.orchestrator.couriers import Couriers
-from dstack_cloud.orchestrator.dispatch import runner_job
+from dstack_cloud.orchestrator.dispatch import longest_run, runner_job
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
 
-# what a machine may live when its workflow names no max_duration: 72 h, as the configuration's default says
-DEFAULT_LIFETIME = 72 * 3600.0
 SAVING_MARGIN = 1800.0
 
 
@@ -53,40 +51,31 @@ def _let_go(world: World, couriers: Couriers, instance: Instance) -> None:
 
 def _create(world: World, instance: Instance, job: Job) -> None:
     backend = world.backend_of(instance)
-    lifetime = (job.spec.max_duration or DEFAULT_LIFETIME) + SAVING_MARGIN
+    if instance.wrong and world.clock() - instance.created_at > world.timing.refused_retry:
+        _end(world, instance, instance.wrong)
+        return
+    longest = longest_run(job.spec, backend.capabilities)
+    lifetime = None if longest is None else longest + SAVING_MARGIN
     launch = Launch(
         key=instance.id,
         offer=instance.offer,
         user_data=world.links.prepare(instance) if backend.capabilities.remote else "",
-        lifetime=lifetime,
+        lifetime=lifetime or 0.0,
         tags={"dstack-owner": world.installation, "dstack-run": instance.run_name, "dstack-job": job.name},
     )
     try:
         ref = backend.create(launch)
     except (errors.Throttled, errors.Unavailable) as error:
-        _retry_create(world, instance, error)
+        # the call is idempotent by its key, so an ambiguous answer is asked again
+        world.save_instance(replace(instance, wrong=f"{error.code}: {error.summary}"), next_check_in=2.0)
         return
     except errors.BackendError as error:
         _refuse(world, instance, error)
         return
     started = replace(_move(instance, InstanceStatus.STARTING), ref=ref, started_at=world.clock())
-    world.save_instance(replace(started, deadline=world.clock() + lifetime), next_check_in=0.0)
+    deadline = None if lifetime is None else world.clock() + lifetime
+    world.save_instance(replace(started, wrong="", deadline=deadline), next_check_in=0.0)
     world.wake()
-
-
-def _retry_create(world: World, instance: Instance, error: errors.BackendError) -> None:
-    """The call is idempotent by its key, so an ambiguous answer is asked again."""
-    if world.clock() - instance.created_at > world.timing.refused_retry:
-        _let_go_refused(world, instance, error)
-        return
-    world.save_instance(replace(instance, wrong=f"{error.code}: {error.summary}"), next_check_in=2.0)
-
-
-def _let_go_refused(world: World, instance: Instance, error: errors.BackendError) -> None:
-    world.save_instance(
-        _move(instance, InstanceStatus.TERMINATING, f"{error.code}: {error.summary}"), next_check_in=0.0
-    )
-    world.wake_job(instance.job_id)
 
 
 def _refuse(world: World, instance: Instance, error: errors.BackendError) -> None:
@@ -98,9 +87,13 @@ def _refuse(world: World, instance: Instance, error: errors.BackendError) -> Non
 
 
 def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> None:
+    if instance.wrong and _overdue(world, instance):
+        # a step that fails in a way that nobody foresaw isn't taken for ever
+        _end(world, instance, instance.wrong)
+        return
     observed = _observe(world, instance)
     if observed is None:
-        world.save_instance(instance, next_check_in=world.timing.retry)
+        _wait_for_boot(world, instance, "its backend can't say how it is")
     elif observed.health is Health.GONE:
         _gone(world, couriers, instance, observed)
     elif not observed.endpoint:
@@ -114,25 +107,31 @@ def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job) -
     try:
         link = world.links.open(instance)
         link.submit(runner_job(world, instance, job, backend.capabilities))
-    except errors.HostKeyMismatch as error:
-        _end(world, instance, error.summary)
     except LinkError as error:
         if error.unreachable:
             _wait_for_boot(world, instance, str(error))
         else:
             _end(world, instance, str(error))
-    except (errors.RunnerUnreachable, errors.SshError) as error:
-        _wait_for_boot(world, instance, error.summary)
+    except errors.DstackError as error:
+        # what asking again can't mend: another machine's host key, an environment that can't be unsealed
+        if error.retryable:
+            _wait_for_boot(world, instance, error.summary)
+        else:
+            _end(world, instance, error.summary)
     else:
         busy = world.save_instance(_move(instance, InstanceStatus.BUSY), next_check_in=world.timing.poll)
         couriers.ensure(busy, job)
 
 
 def _wait_for_boot(world: World, instance: Instance, why: str) -> None:
-    if instance.started_at is not None and world.clock() - instance.started_at > world.timing.boot:
+    if _overdue(world, instance):
         _end(world, instance, f"no answer within {world.timing.boot:.0f} s: {why}")
         return
     world.save_instance(instance, next_check_in=world.timing.retry)
+
+
+def _overdue(world: World, instance: Instance) -> bool:
+    return instance.started_at is not None and world.clock() - instance.started_at > world.timing.boot
 
 
 def _end(world: World, instance: Instance, why: str) -> None:

@@ -38,7 +38,10 @@ def _place(world: World, job: Job) -> None:
     try:
         offers = find_offers(world, job)
     except errors.BackendError as error:
-        _give_up(world, job, "no_offers", error.summary)
+        if error.retryable:
+            world.save_job(replace(job, message=error.summary), next_check_in=world.timing.longest_retry)
+        else:
+            _give_up(world, job, "no_offers", error.summary)
         return
     offer = plan.next_offer(offers, refused)
     if offer is None:
@@ -69,6 +72,8 @@ def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
     with world.database.transaction():
         world.database.instances.add(instance)
         world.save_job(replace(provisioning, message=""), next_check_in=world.timing.poll)
+    # again, for whoever looked before the rows were committed
+    world.changes.notify()
     world.wake()
 
 
@@ -78,10 +83,10 @@ def find_offers(world: World, job: Job) -> list[Offer]:
     requirements = job.spec.requirements
     offers: list[Offer] = []
     last: errors.BackendError | None = None
-    backends = world.backends[job.project]
     for name in requirements.backends:
         try:
-            offers += [offer for offer in backends[name].offers(requirements) if allowed(offer, requirements)]
+            backend = world.backend(job.project, name)
+            offers += [offer for offer in backend.offers(requirements) if allowed(offer, requirements)]
         except errors.BackendError as error:
             last = error
     if not offers and last is not None:
@@ -94,7 +99,13 @@ def _watch(world: World, job: Job) -> None:
     if instance is None:
         _give_up(world, job, "lost", "its machine is unknown")
         return
-    report = read_report(world, job, instance)
+    try:
+        report = read_report(world, job, instance)
+    except errors.StoreError:
+        if not job.stop_request:
+            raise
+        # a store that fails must not keep a job from being stopped
+        report = None
     if report is not None and report.phase == "finished":
         _save_progress(world, job, plan.follow_report(job, report, world.clock()))
     elif instance.status is InstanceStatus.REFUSED:
@@ -130,15 +141,21 @@ def _lost(world: World, job: Job, instance: Instance) -> None:
 
 
 def _stop(world: World, job: Job, instance: Instance) -> None:
-    """Before the runner has the job there is nothing to save: the job ends here, and its machine with it."""
-    if instance.status is not InstanceStatus.BUSY:
-        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
-        world.wake_instance(instance.id)
-        return
+    """Before the runner has the job there is nothing to save, and of an aborted one nothing is wanted: where the runner
+    can't be told, such a job ends here, and its machine with it."""
+    abort = job.stop_request == "abort"
     try:
-        world.links.open(instance).stop(abort=job.stop_request == "abort")
+        told = instance.status is InstanceStatus.BUSY
+        if told:
+            world.links.open(instance).stop(abort=abort)
     except (LinkError, errors.RunnerUnreachable, errors.SshError):
-        world.save_job(job, next_check_in=world.timing.longest_retry)
+        if not abort:
+            world.save_job(job, next_check_in=world.timing.longest_retry)
+            world.wake_instance(instance.id)
+            return
+        told = False
+    if not told:
+        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
         world.wake_instance(instance.id)
         return
     world.save_job(replace(job, status=_STOPPING[job.stop_request], message=""), next_check_in=world.timing.poll)
@@ -148,7 +165,7 @@ def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport
     """The runner's last word in the store; None while there is none."""
     place = layout.AttemptPlace(job.run_name, job.name, instance.attempt)
     try:
-        raw = json.loads(world.stores[job.project].get(place.status))
+        raw = json.loads(world.store_of(job).get(place.status))
     except errors.NotFound:
         return None
     if raw.get("attempt") != instance.id:

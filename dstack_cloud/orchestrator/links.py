@@ -58,7 +58,10 @@ class RunnerLinks:
             return self._links.setdefault(instance.id, link)
 
     def trust(self, instance: Instance) -> Trust:
-        keys = self._keys.load(instance.id)
+        try:
+            keys = self._keys.load(instance.id)
+        except FileNotFoundError as error:
+            raise errors.RunnerUnreachable(f"the keys of {instance.id} are gone", "it is being removed") from error
         return Trust(keys.client.private, (keys.host.public,))
 
     def forget(self, instance: Instance, *, keys: bool) -> None:

@@ -25,6 +25,7 @@ _REASONS: Mapping[str, str] = {
     "image": "its image can't be had",
     "input": "its inputs couldn't be unpacked",
     "start": "it couldn't be started",
+    "output": "its outputs couldn't be saved",
     "runner": "the runner failed",
 }
 

@@ -45,7 +45,7 @@ def reap(world: World) -> list[Orphan]:
     for orphan in orphans:
         log.warning("terminating %s on %s: no row owns it", orphan.machine.ref, orphan.backend)
         try:
-            world.backends[orphan.project][orphan.backend].terminate([orphan.machine.ref])
+            world.backend(orphan.project, orphan.backend).terminate([orphan.machine.ref])
         except errors.BackendError as error:
             log.warning("%s: %s", error.code, error.summary)
     return orphans

@@ -21,6 +21,10 @@ from dstack_cloud.orchestrator.world import World
 log = logging.getLogger(__name__)
 
 WORKERS = 16
+# how long a database that fails is left alone
+BROKEN_SECONDS = 2.0
+# what a time server may correct without anyone noticing, seconds
+CLOCK_SET_BACK = 5.0
 
 
 class Scheduler:
@@ -37,14 +41,18 @@ class Scheduler:
         self._pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="step")
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
         self._reap_at = 0.0
+        self._looked_at = 0.0
 
     def start(self) -> None:
         """Looks first at everything that the server before this one may have left in the middle."""
+        self._wake_all()
+        self._thread.start()
+
+    def _wake_all(self) -> None:
         for job in self.world.database.jobs.unfinished():
             self.world.database.jobs.wake(job.id, now=self.world.clock())
         for instance in self.world.database.instances.alive():
             self.world.database.instances.wake(instance.id, now=self.world.clock())
-        self._thread.start()
 
     def wake(self) -> None:
         with self._condition:
@@ -60,22 +68,48 @@ class Scheduler:
         self.couriers.shutdown()
 
     def _loop(self) -> None:
-        while True:
-            with self._condition:
-                if not self._woken and not self._stopping:
-                    self._condition.wait(self._idle_seconds())
-                if self._stopping:
-                    return
-                self._woken = False
-                free = self._free
-            if free:
+        idle = 0.0
+        while (free := self._next_turn(idle)) is not None:
+            if not free:
+                # whoever is free first says so
+                idle = self.world.timing.poll
+                continue
+            try:
+                self._look_at_clock()
                 self._hand_out(free)
+                idle = self._idle_seconds()
+            except errors.DstackError as error:
+                log.warning("%s: %s", error.code, error.summary)
+                idle = BROKEN_SECONDS
+            except Exception:
+                # without this thread nothing would ever be looked at again
+                log.exception("the queue can't be read")
+                idle = BROKEN_SECONDS
+
+    def _next_turn(self, idle: float) -> int | None:
+        """After `idle` seconds, or as soon as it is woken and a worker is free: how many are. None: it is time to stop."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or (self._woken and self._free > 0), idle)
+            if self._stopping:
+                return None
+            if self._free > 0:
+                self._woken = False
+            return max(self._free, 0)
 
     def _idle_seconds(self) -> float:
         due = self.world.database.next_due()
         now = self.world.clock()
         ends = [now + self.world.timing.poll, self._reap_at] + ([due] if due is not None else [])
         return min(max(min(ends) - now, 0.005), self.world.timing.poll)
+
+    def _look_at_clock(self) -> None:
+        """Rows that wait for a time which is now far ahead, because the computer's clock was set back, are due."""
+        now, before = self.world.clock(), self._looked_at
+        self._looked_at = now
+        if now < before - CLOCK_SET_BACK:
+            log.warning("the clock was set back by %.0f s", before - now)
+            self._reap_at = now
+            self._wake_all()
 
     def _hand_out(self, free: int) -> None:
         now, lease = self.world.clock(), self.world.timing.lease
@@ -104,27 +138,38 @@ class Scheduler:
             log.debug("a row changed under a step; it is looked at again")
         except errors.DstackError as error:
             log.warning("%s: %s", error.code, error.summary)
-            self._postpone(row)
-        except Exception:
+            self._postpone(row, error.summary)
+        except Exception as error:
             # one row's bug must not end the loop for all
             log.exception("a step failed")
-            self._postpone(row)
+            self._postpone(row, f"{type(error).__name__}: {error}")
         finally:
             with self._condition:
                 self._free += 1
                 self._woken = True
                 self._condition.notify_all()
 
-    def _postpone(self, row: object) -> None:
-        """A step that failed is taken again in a while, not at once."""
+    def _postpone(self, row: object, why: str) -> None:
+        """A step that failed is taken again in a while, not at once; the row says why. Where the database is what failed,
+        it is told as soon as it answers, or the row would stay leased."""
+        while True:
+            try:
+                self._save_postponed(row, why)
+                return
+            except Stale:
+                return
+            except errors.DstackError as error:
+                log.warning("a row couldn't be postponed: %s", error.summary)
+            with self._condition:
+                if self._condition.wait_for(lambda: self._stopping, BROKEN_SECONDS):
+                    return
+
+    def _save_postponed(self, row: object, why: str) -> None:
         seconds = self.world.timing.longest_retry
-        try:
-            if isinstance(row, Job):
-                self.world.save_job(row, next_check_in=seconds)
-            elif isinstance(row, Instance):
-                self.world.save_instance(row, next_check_in=seconds)
-        except (Stale, errors.DstackError) as error:
-            log.warning("a row couldn't be postponed: %s", error)
+        if isinstance(row, Job):
+            self.world.save_job(replace(row, message=why), next_check_in=seconds)
+        elif isinstance(row, Instance):
+            self.world.save_instance(replace(row, wrong=why), next_check_in=seconds)
 
     def _job_step(self, job: Job) -> None:
         jobs.step(self.world, job)

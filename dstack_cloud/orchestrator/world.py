@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from dstack_cloud import errors
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
@@ -77,6 +78,13 @@ class Changes:
             return self._count
 
 
+def _forgotten(what: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"{what} isn't in the configuration any more, and has unfinished jobs or machines",
+        "put it back into config.yaml until they have ended",
+    )
+
+
 @dataclass(frozen=True)
 class World:
     """`backends` and `stores` by project; `installation` is the owner tag of this DSTACK_HOME."""
@@ -94,7 +102,21 @@ class World:
     wake: Callable[[], None] = lambda: None
 
     def backend_of(self, instance: Instance) -> Backend:
-        return self.backends[instance.project][instance.offer.backend]
+        return self.backend(instance.project, instance.offer.backend)
+
+    def backend(self, project: str, name: str) -> Backend:
+        """Raises ConfigurationError where the configuration doesn't have it any more."""
+        found = self.backends.get(project, {}).get(name)
+        if found is None:
+            raise _forgotten(f"the backend {name} of the project {project}")
+        return found
+
+    def store_of(self, row: Job | Instance) -> Store:
+        """Raises ConfigurationError where the configuration doesn't have its project any more."""
+        found = self.stores.get(row.project)
+        if found is None:
+            raise _forgotten(f"the project {row.project}")
+        return found
 
     def wake_job(self, job_id: str) -> None:
         self.database.jobs.wake(job_id, now=self.clock())

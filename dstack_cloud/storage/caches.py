@@ -35,7 +35,7 @@ def save_cache(store: Store, workflow: str, path: str, tar_chunks: Iterable[byte
 
 
 def restore_cache(store: Store, workflow: str, path: str) -> Iterator[bytes] | None:
-    """A plain tar stream; None where there is nothing yet. The stream raises StoreError where the object is damaged."""
+    """A plain tar stream; None where there is nothing yet. The stream raises StoreDamaged."""
     try:
         chunks = store.open(layout.cache(workflow, path))
     except errors.NotFound:
@@ -45,9 +45,9 @@ def restore_cache(store: Store, workflow: str, path: str) -> Iterator[bytes] | N
 
 def _unpacked(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
-        yield from unpacked(chunks)
-    except ZstdError as error:
-        raise errors.StoreError(
+        yield from whole_tar(unpacked(chunks))
+    except (ZstdError, BrokenTar) as error:
+        raise errors.StoreDamaged(
             f"the cache {path!r} is damaged: {error}", "dstack prune cache removes it; the next run makes it anew"
         ) from error
 

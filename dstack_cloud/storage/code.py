@@ -29,7 +29,7 @@ def save_code(store: Store, sha256: str, chunks: Iterable[bytes]) -> None:
 
 
 def read_code(store: Store, sha256: str) -> Iterator[bytes]:
-    """The plain tar stream. Raises NotFound before the first chunk, StoreError where the object is damaged."""
+    """The plain tar stream. Raises NotFound before the first chunk, StoreDamaged on the way."""
     return _unpacked(store.open(layout.code(sha256)))
 
 
@@ -37,7 +37,7 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from unpacked(chunks)
     except ZstdError as error:
-        raise errors.StoreError(
+        raise errors.StoreDamaged(
             f"the snapshot of the working folder is damaged: {error}", "run the workflow again"
         ) from error
 

@@ -9,6 +9,7 @@ import pytest
 
 from dstack_cloud.backends.base import Backend, Health, Launch
 from dstack_cloud.backends.local.backend import LocalBackend
+from dstack_cloud.backends.local.client import remove_tree
 from dstack_cloud.backends.local.config import LocalConfig, Mode
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import InvalidConfiguration
@@ -46,3 +47,13 @@ class TestLocal(BackendContract):
     def test_an_image_needs_docker(self, backend: Backend) -> None:
         with pytest.raises(InvalidConfiguration, match="Docker"):
             backend.offers(Requirements(image="python:3.11"))
+
+
+def test_a_tree_with_read_only_folders_goes_too(tmp_path: Path) -> None:
+    inner = tmp_path / "tree" / "read-only" / "deeper"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    inner.chmod(0o500)
+    inner.parent.chmod(0o500)
+    remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()

@@ -44,7 +44,8 @@ class User:
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dstack_cloud", *args]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        # unbuffered, so that `communicate` finds all that `readline` left
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, **{**pipes, **options})
 
     def __call__(self, *args: str, code: int | None = 0, timeout: float = 120.0) -> Answer:
@@ -122,6 +123,8 @@ def leave(user: User) -> None:
     (user.home / "config.yaml").unlink(missing_ok=True)
     user("stop", "--all", "--abort", "-y", code=None)
     until(lambda: not list((user.home / "runners").glob("*/")) if (user.home / "runners").exists() else True)
+    # a machine's keys go when it is gone
+    until(lambda: not list((user.home / "keys").glob("*/")) if (user.home / "keys").exists() else True)
     pid = user.server_pid() if (user.home / "server.json").exists() else 0
     user("server", "stop", code=None)
     until(lambda: not pid or not running(pid))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dstack_cloud.backends.sandbox.client import DockerClient
 from tests.e2e import engine
 from tests.e2e.conftest import User, until
 
@@ -153,3 +154,23 @@ def test_stopped_before_the_machine_is_up(user: User) -> None:
     user("stop", name, "-y")
     assert user.wait(name)["status"] == "stopped"
     assert user("logs", name).out == b""
+
+
+def test_a_job_that_eats_all_of_the_memory(user: User) -> None:
+    user.workflows("workflows: {name: hungry, provider: bash, commands: [python3 hungry.py], artifacts: [out]}")
+    user.write("hungry.py", "import os; os.mkdir('out'); open('out/x', 'w').close(); bytearray(3 * 2**30)\n")
+    answer = user("run", "hungry", *THERE, code=137)
+    assert "out of memory" in answer.err
+    assert "out/x" in user("artifacts", user.runs()[0]["name"]).text
+
+
+def test_a_machine_that_dies(user: User) -> None:
+    user.workflows("workflows: {name: long, provider: bash, commands: [echo ready, sleep 600]}")
+    process = user.start("run", "long", *THERE)
+    assert process.stdout
+    until(lambda: process.stdout.readline() == b"ready\n")
+    [machine] = engine.instances(user)
+    DockerClient().call("POST", f"/containers/dstack-{machine}/kill")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "was lost: it was killed" in err.decode()

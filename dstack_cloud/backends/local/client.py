@@ -86,10 +86,10 @@ class RunnerProcess:
             return False
         if self._locked():
             # its number is lost (a crash right after the start): a runner whose folder vanishes ends itself
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
             return False
         kill_leftovers(self.key)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
         self.socket.unlink(missing_ok=True)
         return not self.folder.exists()
 
@@ -108,6 +108,17 @@ class RunnerProcess:
         except FileNotFoundError:
             return ""
         return lines[-1] if lines else ""
+
+
+def remove_tree(folder: Path) -> None:
+    """All of it that this user may remove, also from folders that a job made read-only (as module caches are)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    for place, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(place).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reap(pid: int) -> None:

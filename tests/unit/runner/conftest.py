@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dstack_cloud.backends.local.client import remove_tree
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
 from tests.unit.runner.rig import Rig
 from tests.unit.runner.tiny_image import tiny_image
@@ -20,7 +20,7 @@ def rig() -> Iterator[Rig]:
     yield made
     if made.process is not None:
         made.end()
-    shutil.rmtree(base)
+    remove_tree(base)
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+# Python 3.10.12, 3.11.4 and later ask for one; Debian 12's 3.11.2 has none
+FILTER: Any = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
 
 
 def pack(*members: tuple[str, object], pax: bool = True) -> bytes:
@@ -38,5 +42,5 @@ def unpack(chunks: Iterator[bytes], folder: Path) -> dict[str, bytes | str | Non
         for info in tar:
             file = tar.extractfile(info) if info.isreg() else None
             found[info.name] = file.read() if file else (f"-> {info.linkname}" if info.issym() else None)
-            tar.extract(info, folder, filter="tar")
+            tar.extract(info, folder, **FILTER)
     return found
