@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from dstack_cloud.runner_bootstrap.payload.executor import Failure
 from dstack_cloud.runner_bootstrap.payload.job import Port
@@ -41,8 +42,10 @@ class Forwards:
     def __init__(self, ports: Sequence[Port]) -> None:
         """Raises Failure for a port that something else has."""
         self._led = threading.Event()
-        self._namespace = -1
-        self._address = ""
+        self._pid, self._address, self._mark = 0, "", b""
+        self._lock = threading.Lock()
+        self._namespace = -1  # a descriptor, once it has been entered
+        self._closed = False
         self._listeners: list[socket.socket] = []
         try:
             for port in ports:
@@ -56,13 +59,7 @@ class Forwards:
     def lead(self, pid: int, address: str, mark: str) -> None:
         """To the network of process `pid`, if `mark` is in its environment (an engine may count processes differently); else
         to the container's `address`."""
-        self._address = address
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - pathlib isn't loaded yet in a small runner
-                ours = mark.encode() in file.read().split(b"\0")
-            self._namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY) if ours else -1
-        except OSError:
-            pass  # it has ended already
+        self._pid, self._address, self._mark = pid, address, mark.encode()
         self._led.set()
 
     def close(self) -> None:
@@ -72,9 +69,10 @@ class Forwards:
             except OSError:
                 pass
             listener.close()
-        namespace, self._namespace = self._namespace, -1
-        if namespace >= 0:
-            os.close(namespace)
+        with self._lock:
+            self._closed = True
+            if self._namespace >= 0:
+                os.close(self._namespace)
         self._led.set()
 
     def _serve(self, listener: socket.socket, app: int) -> None:
@@ -101,10 +99,7 @@ class Forwards:
 
     def _dial(self, app: int) -> socket.socket:
         """In a thread that lives for this connection only: it stays in the container's network."""
-        hosts: tuple[str, ...] = (self._address,) if self._address else ()
-        if self._namespace >= 0:
-            _enter(self._namespace)
-            hosts = (*INSIDE, *hosts)
+        hosts = (*(INSIDE if self._enter() else ()), *([self._address] if self._address else []))
         refused = OSError(errno.ECONNREFUSED, "nothing listens")
         for host in hosts:
             try:
@@ -116,6 +111,17 @@ class Forwards:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return made
         raise refused
+
+    def _enter(self) -> bool:
+        """Takes this thread into the container's network. Looked up late: a process has its environment only once it has become
+        the program it was started for."""
+        with self._lock:
+            if self._namespace < 0 and not self._closed:
+                self._namespace = _network_of(self._pid, self._mark)
+            if self._namespace < 0 or self._closed:
+                return False
+            _set_network(self._namespace)
+            return True
 
 
 def _listen(port: int) -> socket.socket:
@@ -132,8 +138,17 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _enter(namespace: int) -> None:
-    """This thread alone (os.setns came with Python 3.12)."""
+def _network_of(pid: int, mark: bytes) -> int:
+    """A descriptor of the process's network; -1 where there is no process with that mark."""
+    try:
+        ours = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY) if ours else -1
+    except OSError:
+        return -1  # it has ended
+
+
+def _set_network(namespace: int) -> None:
+    """Of this thread alone (os.setns came with Python 3.12)."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
