@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Annotated, Protocol, TypeVar, cast, get_type_hints
@@ -85,6 +86,9 @@ def invoke(module: ModuleType, name: str, args: list[str]) -> int:
     except typer.Abort as error:
         raise UsageError("nothing was done: the question wasn't answered with yes") from error
     except _CommandLineError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a command with subcommands, and none was named
+            print(error, file=sys.stderr)
+            return 2
         raise _usage_error(error, f"dstack {name}") from error
     return code if isinstance(code, int) else 0
 
@@ -96,8 +100,7 @@ def _usage_error(error: Exception, program: str) -> UsageError:
     option = getattr(error, "option_name", None)
     if option and type(error).__name__ == "NoSuchOption":
         return _no_such_option(str(option), getattr(error, "possibilities", None), context, path)
-    if type(error).__name__ != "NoArgsIsHelpError":
-        message = error.format_message() if hasattr(error, "format_message") else message
+    message = error.format_message() if hasattr(error, "format_message") else message
     text = message.rstrip(".")
     return UsageError(text[:1].lower() + text[1:], f"`{path} --help` shows its usage")
 

@@ -124,6 +124,9 @@ def tell_end(run: RunView) -> int:
     cost = f", {output.money(run['cost'])}" if run["cost"] else ""
     reasons = "; ".join(run_tables.notes([run]))
     reason = reasons.removeprefix(f"{run['name']}: ")
+    for job in run["jobs"]:
+        if job["status"] == "done" and job["message"]:
+            output.warn(job["message"])
     say(f"{run['name']} {status}{f': {reason}' if reason else ''} ({took}{cost})")
     if status in ("stopped", "aborted"):
         return INTERRUPTED

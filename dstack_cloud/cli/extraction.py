@@ -48,14 +48,13 @@ def extract(chunks: Iterator[bytes], folder: Path) -> Extracted:
     result = Extracted()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        root = folder.resolve()
         reader = cast("IO[bytes]", _Reader(_behind(first, chunks)))
         with tarfile.open(fileobj=reader, mode="r|") as archive:
-            folders = [(path, mode) for member in archive for path, mode in _member(archive, member, root, result)]
-        for path, mode in reversed(folders):  # at last, so that a read-only folder can be filled
-            path.chmod(mode)
+            _Unpacking(archive, folder.resolve(), result).run()
     except OSError as error:
-        raise UsageError(f"can't write {error.filename or folder}: {error.strerror or error}") from error
+        raise UsageError(
+            f"can't write {error.filename or folder}: {error.strerror or error}", "name a folder that you can write to"
+        ) from error
     except tarfile.TarError as error:
         raise ServerError(f"the download broke off: {error}", "try again") from error
     return result
@@ -67,53 +66,86 @@ def _behind(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, result: Extracted
-) -> Iterator[tuple[Path, int]]:
-    """Writes one entry; yields a folder with the mode that it gets in the end."""
-    place = _place(member.name, root)
-    if place is None:
-        result.warnings.append(f"{member.name} leads out of the folder: left out")
-    elif member.isdir():
+class _Unpacking:
+    """`folders`: those known to be folders inside of `root`, reached through no link. Nothing here ever replaces a folder, so what
+    was looked at once needs no second look: with 100,000 files that is most of the time."""
+
+    def __init__(self, archive: tarfile.TarFile, root: Path, result: Extracted) -> None:
+        self._archive = archive
+        self._root = root
+        self._result = result
+        self._folders = {root}
+
+    def run(self) -> None:
+        modes: list[tuple[Path, int]] = []
+        for member in self._archive:
+            place = self._place(member.name)
+            if place is None:
+                self._warn(f"{member.name} leads out of the folder: left out")
+            elif member.isdir():
+                self._make_folder(place)
+                modes.append((place, (member.mode & 0o777) | 0o700))
+            elif member.isfile():
+                self._write(member, place)
+            elif member.issym() and self._stays(place, member.linkname):
+                _cleared(place).symlink_to(member.linkname)
+            else:
+                self._warn(f"{member.name} is a link out of the folder, or no file: left out")
+        for path, mode in reversed(modes):  # at last, so that a read-only folder can be filled
+            path.chmod(mode)
+
+    def _warn(self, text: str) -> None:
+        self._result.warnings.append(text)
+
+    def _place(self, name: str) -> Path | None:
+        """Where it goes, its parent made; None where that isn't inside."""
+        parts = PurePosixPath(name).parts
+        if parts[:1] == ("~",):
+            parts = (HOME, *parts[1:])
+        if not parts or ".." in parts or "/" in parts[:1]:
+            return None
+        place = self._root.joinpath(*parts)
+        parent = place.parent
+        if parent not in self._folders:
+            # a link that was here before, or came earlier in the stream, must not be written through
+            if not Path(os.path.realpath(parent)).is_relative_to(self._root):
+                return None
+            parent.mkdir(parents=True, exist_ok=True)
+            if os.path.realpath(parent) == str(parent):
+                self._folders.add(parent)
+        return place
+
+    def _make_folder(self, place: Path) -> None:
         _cleared(place).mkdir(exist_ok=True)
-        yield place, (member.mode & 0o777) | 0o700
-    elif member.isfile():
-        _write(archive, member, _cleared(place))
-        result.files += 1
-        result.size += member.size
-    elif member.issym() and _stays(place, member.linkname, root):
-        _cleared(place).symlink_to(member.linkname)
-    else:
-        result.warnings.append(f"{member.name} is a link out of the folder, or no file: left out")
+        if place.parent in self._folders:
+            self._folders.add(place)
+
+    def _stays(self, place: Path, target: str) -> bool:
+        inside = Path(os.path.realpath(place.parent / target)).is_relative_to(self._root)
+        return not target.startswith("/") and inside
+
+    def _write(self, member: tarfile.TarInfo, place: Path) -> None:
+        source = self._archive.extractfile(member)
+        if source is None:
+            return
+        with os.fdopen(_created(place), "wb") as target:
+            while data := source.read(_CHUNK):
+                target.write(data)
+            os.fchmod(target.fileno(), member.mode & 0o777)
+        self._result.files += 1
+        self._result.size += member.size
 
 
-def _place(name: str, root: Path) -> Path | None:
-    parts = PurePosixPath(name).parts
-    if parts[:1] == ("~",):
-        parts = (HOME, *parts[1:])
-    if ".." in parts or "/" in parts[:1]:
-        return None
-    place = root.joinpath(*parts)
-    # a link that was here before, or came earlier in the stream, must not be written through
-    return place if Path(os.path.realpath(place.parent)).is_relative_to(root) and place != root else None
-
-
-def _stays(place: Path, target: str, root: Path) -> bool:
-    return not target.startswith("/") and Path(os.path.realpath(place.parent / target)).is_relative_to(root)
+def _created(place: Path) -> int:
+    """A new file's descriptor: what was there before, be it a link, is removed and not written through."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(place, flags, 0o600)
+    except FileExistsError:
+        return os.open(_cleared(place), flags, 0o600)
 
 
 def _cleared(place: Path) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink() or place.is_file():
         place.unlink()
     return place
-
-
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    source = archive.extractfile(member)
-    if source is None:
-        return
-    with place.open("wb") as target:
-        while data := source.read(_CHUNK):
-            target.write(data)
-    place.chmod(member.mode & 0o777)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from dstack_cloud.errors import DstackError
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 70  # EX_SOFTWARE of sysexits.h
+UNWRITTEN = 74  # EX_IOERR
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def guarded(command: Callable[[], int], *, debug: bool) -> int:
@@ -22,8 +25,7 @@ def guarded(command: Callable[[], int], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has enough; the interpreter's last flush must not complain either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()  # whoever read our output has enough
         return BROKEN_PIPE
     except DstackError as error:
         if debug:
@@ -32,10 +34,20 @@ def guarded(command: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001 - the last frame of the program: a bug, told as one
         if debug:
             _traceback()
+        elif isinstance(error, OSError) and error.errno in _FULL:
+            say(f"error: can't write the output: {error.strerror}", "red")
+            say("hint: make room where it goes; a run that was followed goes on: look with `dstack ps`")
+            _silence()
+            return UNWRITTEN
         else:
             say(f"error: a bug in dstack: {type(error).__name__}: {error}", "red")
             say("hint: please report it with what the same command prints with --debug")
         return BUG
+
+
+def _silence() -> None:
+    """The interpreter's last flush must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report(error: DstackError) -> int:

@@ -34,6 +34,9 @@ def main() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """The exit code of one call."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called (`>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the program lives
     if list(argv) == ["--version"]:
         from dstack_cloud.version import __version__
 

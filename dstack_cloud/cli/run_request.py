@@ -11,7 +11,7 @@ from dstack_cloud.errors import UsageError
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import Overrides
 
-_LONG_ENOUGH = 5  # letters; a shorter option has too many neighbours that mean something else
+_LONG_ENOUGH = 5  # letters; a shorter option has too many neighbours that mean something else, swapped letters apart
 
 
 def environment(assignments: Sequence[str], inherited: Mapping[str, str]) -> dict[str, str]:
@@ -52,7 +52,8 @@ def refuse_misspelled(words: Sequence[str], known: Sequence[str]) -> None:
             continue
         name = word[2:].partition("=")[0]
         for option in known:
-            if len(option) >= _LONG_ENOUGH and name != option and _one_slip(name, option):
+            slipped = _one_slip(name, option) if len(option) >= _LONG_ENOUGH else _swapped(name, option)
+            if slipped and name != option:
                 raise UsageError(
                     f"there is no option `--{name}`",
                     f"did you mean `--{option}`? What is meant for the workflow can stand behind `--`",
@@ -63,6 +64,16 @@ def _one_slip(word: str, other: str) -> bool:
     """One letter too many, too few, another, or two swapped."""
     if abs(len(word) - len(other)) > 1:
         return False
+    a, b = _different_ends(word, other)
+    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or _swapped(word, other)
+
+
+def _swapped(word: str, other: str) -> bool:
+    """Two neighbouring letters."""
+    a, b = _different_ends(word, other)
+    return len(a) == len(b) and a[:2] == b[1::-1] and a[2:] == b[2:]
+
+
+def _different_ends(word: str, other: str) -> tuple[str, str]:
     start = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
-    a, b = word[start:], other[start:]
-    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+    return word[start:], other[start:]

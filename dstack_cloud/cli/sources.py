@@ -26,7 +26,11 @@ def read_sources(folder: Path) -> list[SourceFile]:
             f"there is no {FOLDER} folder in {folder}",
             f"workflows are defined in {FOLDER}/workflows.yaml: create it, or run this in the folder that has it",
         )
-    sources = [_read(folder, path) for path in _paths(place)]
+    try:
+        paths = list(_paths(place))
+    except OSError as error:
+        raise UsageError(f"can't read {error.filename}: {error.strerror}", "make the folder readable") from error
+    sources = [_read(folder, path) for path in paths]
     if not sources:
         raise UsageError(f"there is no workflow file in {place}", f"create {FOLDER}/workflows.yaml")
     return sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dstack_cloud.api.locations import server_socket
-from dstack_cloud.errors import ServerError
+from dstack_cloud.errors import ConfigurationError, DstackError, ServerError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import ServerView
@@ -22,6 +23,7 @@ STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.005
 _LOST_RACE_SECONDS = 1.0  # how long the one that was faster may need to listen
 _LOG_LINES = 10
+_KINDS: Mapping[int, type[DstackError]] = {kind.exit_code: kind for kind in (ConfigurationError, ServerError)}
 
 _PLACES = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "DOCKER_HOST"}
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY"}
@@ -49,7 +51,8 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 
 def start(home: Path) -> None:
     """Returns once a server listens on `home`'s socket: ours, or one that someone started at the same moment.
-    Raises ServerError with the end of its log where it doesn't within 15 seconds."""
+    Raises what it says is wrong with its state folder or configuration, else ServerError with the end of its log where it
+    doesn't within 15 seconds."""
     _make_home(home)
     address = server_socket(home)
     log = home / "server.log"
@@ -60,7 +63,9 @@ def start(home: Path) -> None:
     while not _answers(address):
         now = time.monotonic()
         if process.poll() is not None and process.returncode != 0:
-            raise _failure("the dstack server didn't start", log, log_start)
+            raise _told(process.returncode, log, log_start) or _failure(
+                "the dstack server didn't start", log, log_start
+            )
         if process.returncode == 0:
             ended_at = ended_at or now
             if now - ended_at > _LOST_RACE_SECONDS:  # the other one was on its way out
@@ -80,7 +85,7 @@ def stop(home: Path) -> bool:
     pid = cast("ServerView", transport.call("GET", "/api/server"))["pid"]
     transport.call("POST", "/api/server/stop")
     deadline = time.monotonic() + STOP_SECONDS
-    while transport.is_up() or _lives(pid):
+    while _lives(pid):  # not `is_up`: a command in another terminal that follows a run may start the next one at once
         if time.monotonic() > deadline:
             raise ServerError(f"the dstack server (process {pid}) doesn't end", f"its log is {home / 'server.log'}")
         time.sleep(_POLL_SECONDS)
@@ -147,9 +152,19 @@ def _is_zombie(pid: int) -> bool:
         return False
 
 
+def _told(exit_code: int, log: Path, start: int) -> DstackError | None:
+    """The error that it ended with, where that was one with a sentence for the user."""
+    words = re.search(r"^error: (.*?)(?:\nhint: (.*))?\Z", "\n".join(_last_lines(log, start)), re.MULTILINE | re.DOTALL)
+    kind = _KINDS.get(exit_code)
+    return kind(words[1], words[2]) if kind and words else None
+
+
 def _failure(summary: str, log: Path, start: int) -> ServerError:
+    told = "".join(f"\n  {line}" for line in _last_lines(log, start))
+    return ServerError(f"{summary}{': its last words:' if told else ''}{told}", f"the whole log is {log}")
+
+
+def _last_lines(log: Path, start: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(start)
-        lines = file.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
-    told = "".join(f"\n  {line}" for line in lines)
-    return ServerError(f"{summary}{': its last words:' if told else ''}{told}", f"the whole log is {log}")
+        return file.read().decode(errors="replace").splitlines()[-_LOG_LINES:]

@@ -73,8 +73,9 @@ class Transport:
         return _decode(response.status, text) if text else None
 
     def exists(self, path: str) -> bool:
+        """False also where the server can't tell: an answer to HEAD can't say why, that to the upload which follows can."""
         self._check_version()
-        with self._exchange("HEAD", path, None, None, missing_is_error=False) as response:
+        with self._exchange("HEAD", path, None, None, refusal_is_error=False) as response:
             return response.status == 200
 
     def upload(self, path: str, chunks: Iterable[bytes]) -> None:
@@ -111,7 +112,7 @@ class Transport:
         query: Query | None,
         *,
         seconds: float | None = ANSWER_SECONDS,
-        missing_is_error: bool = True,
+        refusal_is_error: bool = True,
     ) -> Iterator[HTTPResponse]:
         target = path + (f"?{_encode(query)}" if query else "")
         connection, response = self._send(method, target, body, seconds)
@@ -121,7 +122,7 @@ class Transport:
                 self._replace(response.headers.get(VERSION_HEADER) or "unknown")
                 connection, response = self._send(method, target, body, seconds)
             self._checked = True
-            if response.status >= 400 and (missing_is_error or response.status != 404):
+            if response.status >= 400 and refusal_is_error:
                 raise _refusal(response.status, _read_all(response), self.home)
             yield response
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -97,9 +97,15 @@ class Queue(Generic[Q]):
 
     def _find_in(self, column: ColumnElement[Any], ids: Sequence[str]) -> list[Q]:
         found: list[Q] = []
-        for start in range(0, len(ids), _IDS_AT_ONCE):
-            found += self._find(column.in_(ids[start : start + _IDS_AT_ONCE]))
+        for some in at_once(ids):
+            found += self._find(column.in_(some))
         return found
+
+
+def at_once(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """In groups that one statement can take."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield ids[start : start + _IDS_AT_ONCE]
 
 
 def _claim(form: Form[Q]) -> ReturningUpdate[Any]:

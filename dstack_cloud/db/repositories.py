@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from dstack_cloud import errors
-from dstack_cloud.db.queue import Queue
+from dstack_cloud.db.queue import Queue, at_once
 from dstack_cloud.db.rows import INSTANCES, JOBS, RUNS
 from dstack_cloud.db.tables import INSTANCE, JOB, RUN
 from dstack_cloud.db.transactions import Transactions
@@ -43,6 +45,14 @@ class SqlRuns:
         with self._transactions.reading() as connection:
             return [RUNS.read(row) for row in connection.execute(statement)]
 
+    def of_ids(self, run_ids: list[str]) -> list[Run]:
+        statement = self._select.add_columns(RUN.c.sequence)
+        found: list[Row[Any]] = []
+        with self._transactions.reading() as connection:
+            for some in at_once(run_ids):
+                found += connection.execute(statement.where(RUN.c.id.in_(some))).all()
+        return [RUNS.read(row[:-1]) for row in sorted(found, key=lambda row: row[-1], reverse=True)]
+
     def names(self, project: str, prefix: str) -> list[str]:
         """Sorted by code points."""
         beyond = prefix + _LAST_CODE_POINT
@@ -59,6 +69,17 @@ class SqlRuns:
 class SqlJobs(Queue[Job]):
     def __init__(self, transactions: Transactions) -> None:
         super().__init__(transactions, JOBS)
+
+    def add(self, value: Job) -> None:
+        """Raises Conflict where there is a job of that id, in whichever project."""
+        try:
+            # a savepoint: a surrounding transaction can go on after the conflict
+            with self._transactions.writing() as connection, connection.begin_nested():
+                connection.execute(insert(JOB), JOBS.write(value))
+        except IntegrityError as error:
+            if self.get(value.id) is None:
+                raise
+            raise errors.Conflict(f"there is a job {value.id!r} already", "choose another name") from error
 
     def of_runs(self, run_ids: list[str]) -> list[Job]:
         return self._find_in(JOB.c.run_id, run_ids)

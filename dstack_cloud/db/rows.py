@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +30,7 @@ class Form(Generic[T]):
         self._read = [(names.index(name), convert) for name, convert in read.items()]
         self._write = write
 
-    def read(self, row: Row[Any]) -> T:
+    def read(self, row: Row[Any] | Sequence[Any]) -> T:
         """From a row of `columns`."""
         values = list(row)
         for index, convert in self._read:

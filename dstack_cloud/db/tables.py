@@ -52,7 +52,11 @@ class RunRow(Base, table=True):
 
 class JobRow(Queued, table=True):
     __tablename__ = "job"
-    __table_args__ = (Index(None, "status"), Index(None, "next_check_at"), Index(None, "lease_expires_at", "next_check_at"))
+    __table_args__ = (
+        Index(None, "status"),
+        Index(None, "next_check_at"),
+        Index(None, "lease_expires_at", "next_check_at"),
+    )
 
     sequence: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -77,7 +81,11 @@ class JobRow(Queued, table=True):
 
 class InstanceRow(Queued, table=True):
     __tablename__ = "instance"
-    __table_args__ = (Index(None, "status"), Index(None, "next_check_at"), Index(None, "lease_expires_at", "next_check_at"))
+    __table_args__ = (
+        Index(None, "status"),
+        Index(None, "next_check_at"),
+        Index(None, "lease_expires_at", "next_check_at"),
+    )
 
     sequence: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from dstack_cloud import errors
 from dstack_cloud.domain.resources import Frozen
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 DEFAULT_PROJECT = "main"
 
@@ -60,15 +64,27 @@ def parse_configuration(source: Source | None, environment: Mapping[str, str]) -
         return Configuration.model_validate(raw)
     except ValidationError as error:
         where = source.path if source else "the environment"
-        lines = [f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors()]
+        lines = [_sentence(item) for item in error.errors()]
         raise errors.ConfigurationError(f"{where}: {'; '.join(lines)}", "mend that, then try again") from None
+
+
+def _sentence(item: ErrorDetails) -> str:
+    place, key = ".".join(str(part) for part in item["loc"]), str(item["loc"][-1])
+    if item["type"] != "extra_forbidden":
+        return f"`{place}`: {item['msg']}"
+    known = ProjectSettings.model_fields if len(item["loc"]) > 1 else Configuration.model_fields
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"`{place}` is an unknown key ({f'did you mean `{near[0]}`?' if near else 'there are: ' + ', '.join(known)})"
 
 
 def _load(source: Source) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(source.text)
     except yaml.YAMLError as error:
-        raise errors.ConfigurationError(f"{source.path} isn't YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source.path}:{mark.line + 1}:{mark.column + 1}" if mark else source.path
+        problem = getattr(error, "problem", None) or "a character that can't be there"
+        raise errors.ConfigurationError(f"{place}: this isn't YAML: {problem}", "mend that, then try again") from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):

@@ -234,7 +234,8 @@ class Courier(threading.Thread):
             elif output.get("changed", True):
                 caches.save_cache(self._store, self._job.spec.workflow, str(output["path"]), link.output(name))
         self._log.join(link.log_times())
-        self._record(replace(state, phase="finished", seq=state.seq + 1))
+        # what couldn't be read was noticed only while it was collected
+        self._record(replace(state, phase="finished", seq=state.seq + 1, warnings=link.state().warnings))
         link.collected()
 
 

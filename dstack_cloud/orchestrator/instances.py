@@ -119,7 +119,8 @@ def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job) -
         else:
             _end(world, instance, error.summary)
     else:
-        busy = world.save_instance(_move(instance, InstanceStatus.BUSY), next_check_in=world.timing.poll)
+        up = replace(_move(instance, InstanceStatus.BUSY), wrong="")
+        busy = world.save_instance(up, next_check_in=world.timing.poll)
         couriers.ensure(busy, job)
 
 

@@ -30,6 +30,10 @@ _REASONS: Mapping[str, str] = {
 }
 
 
+# for these the runner's own message is the whole sentence
+_SAID = frozenset({"max_duration", "out_of_memory", "image"})
+
+
 @dataclass(frozen=True)
 class RunnerReport:
     """The part of a runner's state that decides something."""
@@ -104,9 +108,12 @@ def _ended(job: Job, report: RunnerReport, now: float) -> Job:
     if report.reason == "" and report.exit_code == 0:
         return finish(job, JobStatus.DONE, now, message=report.message)
     if report.reason == "":
-        return finish(job, JobStatus.FAILED, now, message=f"exit code {report.exit_code}")
+        parts = [f"exit code {report.exit_code}", report.message]
+        return finish(job, JobStatus.FAILED, now, message="; ".join(part for part in parts if part))
     text = _REASONS.get(report.reason, report.reason)
     message = f"{text}: {report.message}" if report.message else text
+    if report.message and report.reason in _SAID:
+        message = report.message
     return finish(job, JobStatus.FAILED, now, reason=report.reason, message=message)
 
 

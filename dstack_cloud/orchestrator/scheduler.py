@@ -13,6 +13,7 @@ from dataclasses import replace
 from dstack_cloud import errors
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.states import InstanceStatus
 from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.orchestrator.couriers import Couriers
 from dstack_cloud.orchestrator.reap import reap
@@ -169,7 +170,9 @@ class Scheduler:
         if isinstance(row, Job):
             self.world.save_job(replace(row, message=why), next_check_in=seconds)
         elif isinstance(row, Instance):
-            self.world.save_instance(replace(row, wrong=why), next_check_in=seconds)
+            # one that came up or is going keeps the reason that it has
+            coming = row.status in (InstanceStatus.REQUESTED, InstanceStatus.STARTING)
+            self.world.save_instance(replace(row, wrong=why if coming else row.wrong), next_check_in=seconds)
 
     def _job_step(self, job: Job) -> None:
         jobs.step(self.world, job)

@@ -13,6 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
@@ -83,6 +84,8 @@ def make_app(context: Context, home: Path) -> FastAPI:
     app.add_middleware(Presence, state=app.state)
     app.add_exception_handler(errors.DstackError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_unknown)
+    app.add_exception_handler(Exception, _on_bug)
     return app
 
 
@@ -101,6 +104,28 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         {"code": "UsageError", "summary": f"a request this server can't read: {text}", "hint": None}, 400
     )
+
+
+async def _on_unknown(request: Request, error: Exception) -> JSONResponse:
+    """No such path or method: a client of another version asks."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    body: schemas.ErrorView = {
+        "code": "ServerError",
+        "summary": f"this server doesn't know {request.method} {request.url.path}",
+        "hint": "use the same version of dstack for the command and the server",
+    }
+    return JSONResponse(body, status)
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    """The error goes on to the log, with its traceback."""
+    body: schemas.ErrorView = {
+        "code": "ServerError",
+        "summary": f"the server failed: {type(error).__name__}",
+        "hint": f"its log is {request.app.state.home / 'server.log'}",
+    }
+    # this answer is made outside of what adds the version to the others
+    return JSONResponse(body, 500, {schemas.VERSION_HEADER: __version__})
 
 
 def _first(error: RequestValidationError) -> str:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -74,11 +75,14 @@ def _listen(path: Path) -> socket.socket:
 def _serve(home: Path) -> int:
     path = server_socket(home)
     server = wire(home)
-    listener = _listen(path)
-    (home / "server.json").write_text(json.dumps({"pid": os.getpid(), "version": __version__}))
     app = make_app(server.context, home)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
     http = uvicorn.Server(config)
+    # uvicorn ends on these, then raises them again for whoever was there before it: the end must stay an orderly one
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(http, "should_exit", True))
+    listener = _listen(path)
+    (home / "server.json").write_text(json.dumps({"pid": os.getpid(), "version": __version__}))
     app.state.stop = lambda: setattr(http, "should_exit", True)
     threading.Thread(target=_watch_idle, args=(server, app.state, http, home), daemon=True).start()
     server.scheduler.start()
@@ -102,6 +106,14 @@ def _watch_idle(server: Server, state: object, http: uvicorn.Server, home: Path)
         if not home.is_dir():
             log.warning("%s is gone", home)
             http.should_exit = True
-        elif not busy and time.monotonic() - asked > limit and not server.active():
+        elif not busy and time.monotonic() - asked > limit and not _active(server):
             log.info("nothing to do for %.0f s", limit)
             http.should_exit = True
+
+
+def _active(server: Server) -> bool:
+    try:
+        return server.active()
+    except errors.DstackError as error:
+        log.warning("%s: %s", error.code, error.summary)
+        return True

@@ -20,7 +20,7 @@ from dstack_cloud.orchestrator.links import RunnerLinks
 from dstack_cloud.orchestrator.scheduler import Scheduler
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.services.context import Context
-from dstack_cloud.services.sealing import load_sealer
+from dstack_cloud.services.sealing import load_sealer, write_once
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.store import open_store
 
@@ -61,7 +61,13 @@ def wire(home: Path) -> Server:
 
 def read_configuration(home: Path) -> Configuration:
     path = home / "config.yaml"
-    source = Source(str(path), path.read_text()) if path.exists() else None
+    try:
+        source = Source(str(path), path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        source = None
+    except (OSError, UnicodeDecodeError) as error:
+        what = "it isn't UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise errors.ConfigurationError(f"{path} can't be read: {what}", "make it a readable text file") from error
     return parse_configuration(source, os.environ)
 
 
@@ -69,7 +75,7 @@ def _installation(home: Path) -> str:
     """The owner tag of this state folder: what carries it on any cloud is ours."""
     path = home / "installation"
     if not path.exists():
-        path.write_text(uuid.uuid4().hex)
+        write_once(path, uuid.uuid4().hex.encode())
     return path.read_text().strip()
 
 

@@ -29,7 +29,7 @@ def archive(context: Context, project: str, name: str, prefix: str) -> Iterator[
     store = context.store(project)
     for job in jobs:
         manifest = artifacts.load_manifest(store, layout.JobPlace(run.name, job.name))
-        if manifest is not None and any(entry.path.startswith(prefix) for entry in manifest.entries):
+        if manifest is not None and manifest.below(prefix):
             return artifacts.archive(store, manifest, prefix)
     what = f"no artifact {prefix!r}" if prefix else "no artifacts"
     raise errors.NotFound(f"{name} has {what}", "`dstack artifacts RUN` lists what there is")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from dstack_cloud import errors
+from dstack_cloud.domain.runs import Job
 from dstack_cloud.services import runs
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.logs import LogRequest, read_log
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT = 2.0
-# bounds what a slow reader makes the server hold: 64 chunks of at most 64 KiB a follower
+# bound what a slow reader makes the server hold: 64 pieces of at most 64 KiB a follower
 QUEUED = 64
+PIECE = 2**16
 
 
 class Follower:
@@ -25,19 +30,21 @@ class Follower:
         self._context, self._project, self._name, self._offset = context, project, name, offset
         self._frames: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self._gone = threading.Event()
+        self._broken = threading.Event()
         self._logs: list[threading.Thread] = []
 
     def frames(self) -> Iterator[bytes]:
         """Raises NotFound before the first frame."""
         _, jobs = runs.find(self._context, self._project, self._name)
+        return self._read(jobs)
+
+    def _read(self, jobs: list[Job]) -> Iterator[bytes]:
+        # started by the first reading: an answer that nobody ever reads starts nothing
         self._logs = [threading.Thread(target=self._pump_log, args=(job.id, job.name), daemon=True) for job in jobs]
         states = threading.Thread(target=self._pump_states, daemon=True)
-        for thread in (*self._logs, states):
-            thread.start()
-        return self._read()
-
-    def _read(self) -> Iterator[bytes]:
         try:
+            for thread in (*self._logs, states):
+                thread.start()
             while True:
                 try:
                     frame = self._frames.get(timeout=HEARTBEAT)
@@ -65,35 +72,49 @@ class Follower:
             for chunk in read_log(self._context, job_id, LogRequest(follow=True), offset=self._offset):
                 if self._gone.is_set():
                     return
-                header = _header({"type": "log", "job": job_name, "size": len(chunk)})
-                if chunk and not self._put(header + chunk):
-                    return
+                for start in range(0, len(chunk), PIECE):
+                    piece = chunk[start : start + PIECE]
+                    if not self._put(_header({"type": "log", "job": job_name, "size": len(piece)}) + piece):
+                        return
         except errors.DstackError as error:
             self._put(_header({"type": "error", "summary": error.summary, "hint": error.hint}))
+        except Exception:
+            # a stream without its last frame is asked for again; one that never ends would be waited for
+            log.exception("the log of %s can't be followed", job_id)
+            self._broken.set()
 
     def _pump_states(self) -> None:
+        try:
+            self._put_states()
+        except errors.DstackError as error:
+            log.warning("following %s: %s", self._name, error.summary)
+        finally:
+            self._put(None)
+
+    def _put_states(self) -> None:
         """The final state is the last frame: it waits until all of the log is out."""
         changes = self._context.world.changes
         sent = ""
-        while not self._gone.is_set():
+        while not self._gone.is_set() and not self._broken.is_set():
             seen = changes.count
             try:
                 run, _ = runs.find(self._context, self._project, self._name)
             except errors.NotFound:
-                break
+                return
             view = runs.view(self._context, run)
             ended = view["finished_at"] is not None
             if ended:
                 for thread in self._logs:
                     thread.join()
+                if self._broken.is_set():
+                    return
             text = json.dumps(view, sort_keys=True)
             if text != sent:
                 self._put(_header({"type": "run", "run": view}))
                 sent = text
             if ended:
-                break
+                return
             changes.wait(seen, HEARTBEAT)
-        self._put(None)
 
 
 def _header(frame: dict[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dstack_cloud import errors
@@ -48,6 +48,15 @@ def read_log(context: Context, job_id: str, request: LogRequest, *, offset: int 
         else:
             yield b""
             context.world.changes.wait(context.world.changes.count, RETRY)
+
+
+def check_attempt(jobs: Sequence[Job], request: LogRequest) -> None:
+    """Raises NotFound for an attempt that none of the jobs had, nor may still have while it is followed."""
+    wanted = request.attempt
+    if wanted is None or any(job.attempt >= wanted or (request.follow and not job.status.finished) for job in jobs):
+        return
+    had = ", ".join(f"{job.id}: {job.attempt}" for job in jobs)
+    raise errors.NotFound(f"there is no attempt {wanted}", f"attempts so far: {had}")
 
 
 def _job(context: Context, job_id: str) -> Job:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
@@ -18,6 +19,8 @@ from dstack_cloud.services.context import Context
 from dstack_cloud.services.workflows import Plan, plan_run
 from dstack_cloud.storage import code, layout
 
+T = TypeVar("T")
+
 _rng = random.SystemRandom()
 MANY = 1_000_000
 
@@ -28,7 +31,7 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
     if source is not None and not code.code_exists(context.store(project), source["sha256"]):
         raise errors.Conflict("the code of this run isn't in the store", "run the command again")
     while True:
-        name = new_run_name(lambda word: context.world.database.runs.names(project, word), _rng)
+        name = new_run_name(lambda word: _names(context, word), _rng)
         plan = plan_run(context, project, request, run_name=name)
         run = Run(
             id=uuid.uuid4().hex,
@@ -46,6 +49,12 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
             return view(context, run)
 
 
+def _names(context: Context, prefix: str) -> list[str]:
+    """Of all projects: a job's id is made of its run's name, and two projects may share a store or a machine."""
+    names = context.world.database.runs.names
+    return [name for project in context.settings for name in names(project, prefix)]
+
+
 def _add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
     """False where someone else has just taken the name."""
     database = context.world.database
@@ -55,7 +64,7 @@ def _add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
             for job in jobs:
                 database.jobs.add(job)
     except errors.Conflict:
-        if database.runs.get(run.project, run.name) is None:
+        if database.runs.get(run.project, run.name) is None and database.jobs.get(jobs[0].id) is None:
             raise
         return False
     return True
@@ -89,9 +98,17 @@ def list_views(context: Context, runs: Sequence[Run]) -> list[schemas.RunView]:
     """Three queries however many runs there are."""
     database = context.world.database
     jobs = database.jobs.of_runs([run.id for run in runs])
-    instances = database.instances.of_jobs([job.id for job in jobs])
+    jobs_of = _grouped(jobs, lambda job: job.run_id)
+    instances_of = _grouped(database.instances.of_jobs([job.id for job in jobs]), lambda instance: instance.job_id)
     now = context.world.clock()
-    return [views.run_view(run, [job for job in jobs if job.run_id == run.id], instances, now) for run in runs]
+    return [views.run_view(run, jobs_of.get(run.id, []), instances_of, now) for run in runs]
+
+
+def _grouped(rows: Sequence[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def list_runs(context: Context, project: str, *, everything: bool, last: int | None) -> list[schemas.RunView]:
@@ -101,11 +118,9 @@ def list_runs(context: Context, project: str, *, everything: bool, last: int | N
     if everything or last is not None:
         limit = MANY if last is None else last
         return list_views(context, database.runs.recent(project, limit=limit))
-    unfinished = {job.run_name for job in database.jobs.unfinished(project)}
-    if not unfinished:
-        return list_views(context, database.runs.recent(project, limit=1))
-    runs = [run for name in unfinished if (run := database.runs.get(project, name)) is not None]
-    return list_views(context, sorted(runs, key=lambda run: run.created_at, reverse=True))
+    unfinished = {job.run_id for job in database.jobs.unfinished(project)}
+    runs = database.runs.of_ids(sorted(unfinished)) if unfinished else database.runs.recent(project, limit=1)
+    return list_views(context, runs)
 
 
 def find(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
@@ -147,8 +162,10 @@ def _request_stop(context: Context, job_id: str, request: StopRequest) -> None:
 
 
 def remove(context: Context, project: str, name: str) -> None:
-    """The rows and all objects of a finished run. Raises Conflict while it runs."""
+    """The rows and all objects of a finished run. Raises Conflict while it runs, UsageError for the id of one job."""
     run, jobs = find(context, project, name)
+    if name != run.name:
+        raise errors.UsageError(f"{name} is one job of a run, and a run is removed as a whole", f"name {run.name}")
     if any(not job.status.finished for job in jobs):
         raise errors.Conflict(f"{run.name} is still running", f"`dstack stop {run.name}` first")
     database, store = context.world.database, context.store(project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -50,11 +51,34 @@ class Sealer:
 
 
 def load_sealer(path: Path) -> Sealer:
-    """The key of this state folder, made on first use."""
+    """The key of this state folder, made on first use. Raises ConfigurationError where the file holds something else."""
+    if not path.exists():
+        write_once(path, base64.urlsafe_b64encode(os.urandom(KEY_BYTES)))
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return Sealer(path.read_bytes())
+        key = path.read_bytes()
+    except OSError as error:
+        raise errors.ConfigurationError(
+            f"{path} can't be read: {error.strerror}", "make it readable for you"
+        ) from error
+    try:
+        size = len(base64.urlsafe_b64decode(key))
+    except ValueError:
+        size = 0
+    if size != KEY_BYTES:
+        raise errors.ConfigurationError(
+            f"{path} isn't a key", "put the old one back; without it, remove the file, and what it sealed is lost"
+        )
+    return Sealer(key)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """A file of mode 0600 that is there whole or not at all; one that is there already stays."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.urlsafe_b64encode(os.urandom(KEY_BYTES)))
-    return Sealer(path.read_bytes())
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(FileExistsError):
+        os.link(part, path)
+    part.unlink()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dstack_cloud.api import schemas
 from dstack_cloud.domain.resources import Machine, Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
 
 
-def run_view(run: Run, jobs: Sequence[Job], instances: Sequence[Instance], now: float) -> schemas.RunView:
-    views = [job_view(job, [i for i in instances if i.job_id == job.id], now) for job in jobs]
+def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Instance]], now: float) -> schemas.RunView:
+    """`instances` by job id; `now` is UTC seconds, to which a living machine has cost."""
+    views = [job_view(job, instances.get(job.id, ()), now) for job in jobs]
     ends = [job.finished_at for job in jobs]
     codes = [job.exit_code for job in jobs if job.exit_code]
     finished = all(job.status.finished for job in jobs)

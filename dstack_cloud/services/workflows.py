@@ -9,6 +9,7 @@ from dstack_cloud import errors
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.services import views
 from dstack_cloud.services.context import Context
@@ -74,6 +75,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         raise WorkflowProblems(checked.problems)
     workflow = parsing.find(checked.workflows, request["workflow"])
     _check_args(workflow, request["args"])
+    _check_tag(request["tag"])
     specs = providers.job_specs(workflow, run_name=run_name, args=request["args"], overrides=dict(request["overrides"]))
     specs = [_with_backends(context, project, spec) for spec in specs]
     offers = [tuple(_offers(context, project, spec)) for spec in specs]
@@ -93,6 +95,14 @@ def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:
         return
     hint = "put ${{ run.args }} into the workflow's commands where they belong, or leave them out"
     raise errors.UsageError(f"the workflow {workflow.name!r} takes no arguments, and got: {' '.join(args)}", hint)
+
+
+def _check_tag(tag: str) -> None:
+    if tag and not is_name(tag):
+        raise errors.UsageError(
+            f"`{tag}` can't be a tag",
+            f"use letters, digits, `_`, `-` and `.`, {LONGEST_NAME} at most, and begin with no `-`",
+        )
 
 
 def _with_backends(context: Context, project: str, spec: JobSpec) -> JobSpec:

@@ -65,15 +65,10 @@ class LocalBackend:
         if lack:
             raise errors.InvalidConfiguration(f"this computer is too small: the workflow {lack}", "use another backend")
         if requirements.image and not self._containers():
-            raise errors.InvalidConfiguration(
-                f"the workflow runs in a Docker image ({requirements.image}), and {self._no_engine()}", INSTALL_ENGINE
-            )
+            raise _no_docker(requirements.image, switched_off=self._config.mode is Mode.PROCESS)
         if not requirements.image and self._image_for(requirements.python) is None:
             _check_python(requirements.python)
         return [self._offer(machine)]
-
-    def _no_engine(self) -> str:
-        return "Docker is switched off for this backend" if self._config.mode is Mode.PROCESS else NO_ENGINE
 
     def _offer(self, machine: Machine) -> Offer:
         # free disk changes by the second: an offer must compare equal to itself a moment later
@@ -114,6 +109,14 @@ class LocalBackend:
             return
         for container in self._engine.containers({"dstack.attempt": key}):
             self._engine.remove(container["Id"])
+
+
+def _no_docker(image: str, *, switched_off: bool) -> errors.InvalidConfiguration:
+    needs = f"the workflow runs in a Docker image ({image}), and "
+    if switched_off:
+        hint = "unset DSTACK_LOCAL_MODE (or `mode` of `local` in config.yaml), then `dstack server stop`: the next starts with it"
+        return errors.InvalidConfiguration(f"{needs}Docker is switched off for this backend", hint)
+    return errors.InvalidConfiguration(f"{needs}{NO_ENGINE}", INSTALL_ENGINE)
 
 
 def _check_python(version: str | None) -> None:

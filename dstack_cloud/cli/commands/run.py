@@ -62,6 +62,8 @@ def run(context: typer.Context, options: Options) -> None:
     """Run a workflow and follow it. The exit code is the job's own."""
     if options.show_help:
         _explain(context, options.workflow)
+    elif options.workflow is None and context.obj:
+        raise UsageError("no workflow is named before `--`", "say `dstack run WORKFLOW -- ARGS`")
     elif options.workflow is None:
         _list(options.as_json)
     else:

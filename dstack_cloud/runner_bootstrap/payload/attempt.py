@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KILL_TRIES = 200
 LOOK_SECONDS = 0.1
 ABORT_GRACE = 1.0
+END_RETRY_SECONDS = 1.0
 MESSAGES = {"stopped": "stopped", "aborted": "aborted", "max_duration": "stopped because max_duration is over"}
 
 
@@ -208,11 +209,21 @@ class Attempt:
         self._end(ending, outputs)
 
     def _end(self, ending: Ending, outputs: list[dict[str, Any]]) -> None:
+        """Tried until it is written down: a disk that is full now may have room later, and nobody else knows of the end."""
         self._spool.complete()
-        self._state.update(
-            phase="uploading", exit_code=ending.exit_code, reason=ending.reason, message=ending.message,
-            outputs=outputs, log_complete=True, ended_at=time.time(),
-        )  # fmt: skip
+        ended_at = time.time()
+        while True:
+            try:
+                self._state.update(
+                    phase="uploading", exit_code=ending.exit_code, reason=ending.reason, message=ending.message,
+                    outputs=outputs, log_complete=True, ended_at=ended_at,
+                )  # fmt: skip
+                return
+            except OSError as error:
+                if not self._folder.root.exists():
+                    raise
+                self._state.say(f"it has ended, and that can't be written down: {error.strerror}")
+                time.sleep(END_RETRY_SECONDS)
 
 
 def make_executor(folder: Folder, job: Job, spool: Spool) -> Executor:

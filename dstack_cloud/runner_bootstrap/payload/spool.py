@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -97,5 +98,12 @@ class Spool:
             now = time.time()
             if now - self._indexed_at >= INDEX_SECONDS:
                 self._indexed_at = now
-                with self.times.open("a") as file:
-                    file.write(f"{before} {int(now * 1000)}\n")
+                self._index(before, now)
+
+    def _index(self, offset: int, now: float) -> None:
+        try:
+            with self.times.open("a") as file:
+                file.write(f"{offset} {int(now * 1000)}\n")
+        except OSError as error:
+            # a full disk, or a folder that was removed: `logs --since` gets rougher, and the log itself goes on
+            print(f"the log's times can't be kept: {error}", file=sys.stderr)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
 
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
@@ -58,7 +60,9 @@ def stop(project: str, run: str, body: schemas.StopRequestBody, context: ServerC
 
 
 @router.get("/runs/{run}/follow")
-def follow(project: str, run: str, context: ServerContext, offset: int = 0) -> StreamingResponse:
+def follow(
+    project: str, run: str, context: ServerContext, offset: Annotated[int, Query(ge=0)] = 0
+) -> StreamingResponse:
     return StreamingResponse(following.Follower(context, project, run, offset).frames(), media_type=OCTETS)
 
 
@@ -66,9 +70,20 @@ def follow(project: str, run: str, context: ServerContext, offset: int = 0) -> S
 def read_logs(
     project: str,
     run: str,
+    http: Request,
     context: ServerContext,
     request: Annotated[logs.LogRequest, Depends()],
 ) -> StreamingResponse:
     _, jobs = runs.find(context, project, run)
-    chunks = (chunk for job in jobs for chunk in logs.read_log(context, job.id, request) if chunk)
-    return StreamingResponse(chunks, media_type=OCTETS)
+    logs.check_attempt(jobs, request)
+    chunks = (chunk for job in jobs for chunk in logs.read_log(context, job.id, request))
+    return StreamingResponse(_while_read(http, chunks), media_type=OCTETS)
+
+
+async def _while_read(http: Request, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """An empty chunk is a moment to look whether anybody still reads: nothing else would tell while a job is silent."""
+    async for chunk in iterate_in_threadpool(chunks):
+        if chunk:
+            yield chunk
+        elif await http.is_disconnected():
+            return

@@ -72,7 +72,6 @@ def test_every_command_has_help_that_fits(server: Backstage, dstack: Call, word:
         (["logs"], "missing argument 'RUN|JOB'"),
         (["stop"], "what is to be stopped?\nhint: name a run or job, or say --all"),
         (["stop", "x", "--all"], "what is to be stopped?"),
-        (["prune"], ""),
         (["prune", "cahce"], "no such command 'cahce'"),
         (["prune", "cache"], "whose caches?"),
         (["server", "restart"], "no such command 'restart'"),
@@ -82,6 +81,28 @@ def test_a_wrong_command_line(dstack: Call, words: list[str], error: str) -> Non
     code, out, err = dstack(*words)
     assert (code, out) == (2, "")
     assert f"error: {error}".lower() in err.lower()
+
+
+@pytest.mark.parametrize("word", ["prune", "server", "artifacts"])
+def test_a_command_whose_subcommand_is_missing_shows_its_help(dstack: Call, word: str) -> None:
+    code, out, err = dstack(word)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Usage: dstack {word} ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dstack_cloud", "--help"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 74
+    assert done.stderr.startswith("error: can't write the output: No space left on device\n")
+
+
+def test_output_that_was_closed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dstack_cloud", "--help"]
+    done = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh", *command], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def dstack_process(folder: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:

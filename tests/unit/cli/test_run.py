@@ -212,3 +212,9 @@ def test_help_of_a_workflow(server: Backstage, dstack: Call) -> None:
     assert (code, out.splitlines()[0]) == (0, "train: trains it")
     code, _, err = dstack("run", "other", "-h")
     assert (code, err) == (2, "error: there is no workflow 'other'\nhint: there are: train\n")
+
+
+def test_words_behind_dashes_need_a_workflow_before_them(server: Backstage, dstack: Call) -> None:
+    code, out, err = dstack("run", "--", "train")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no workflow is named before `--`\n")

@@ -127,3 +127,15 @@ def test_a_file_that_is_far_too_large(tmp_path: Path) -> None:
     write(tmp_path, "workflows.yaml", b"#" * (2 << 20))
     with pytest.raises(ConfigurationError, match="more than any workflow file"):
         read_sources(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["--hlep", "--jsno", "--detahc", "--detac=1"])
+def test_a_slip_in_an_option_is_not_meant_for_the_job(word: str) -> None:
+    with pytest.raises(UsageError, match="there is no option") as raised:
+        run_request.refuse_misspelled([word], ["help", "json", "detach"])
+    assert str(raised.value.hint).startswith("did you mean `--")
+
+
+@pytest.mark.parametrize("word", ["--help", "--helm", "--heap", "--batch", "-x", "hlep"])
+def test_what_only_resembles_a_short_option_goes_to_the_job(word: str) -> None:
+    run_request.refuse_misspelled([word], ["help", "json", "detach"])

@@ -80,9 +80,37 @@ def test_a_server_of_another_version_is_replaced(home: Path) -> None:
     assert len(stopped) == 1
 
 
-def test_why_it_did_not_start_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.yaml").write_text("projects: 7\n")
-    with pytest.raises(errors.ServerError, match=r"didn't start: its last words:\n.*error: ") as raised:
+def test_stopping_one_that_another_command_replaces_at_once(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as old:
+
+        def answer(request: Request) -> Reply:
+            if request.path == "/api/server/stop":
+                old.kill()
+            return reply_json({"pid": old.pid})
+
+        with serving(home, answer):  # it goes on answering, as the next one would
+            assert stop(home) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"projects: 7\n", "config.yaml: `projects`: "),
+        (b"projects:\n  main:\n    stor: file:///x\n", "`projects.main.stor` is an unknown key .did you mean `store`?"),
+        (b"projects:\n  main: {\n", "config.yaml:3:1: this isn't YAML: "),
+        (b"\xff", "config.yaml can't be read: it isn't UTF-8 text"),
+    ],
+)
+def test_a_configuration_that_is_wrong(tmp_path: Path, text: bytes, says: str) -> None:
+    (tmp_path / "config.yaml").write_bytes(text)
+    with pytest.raises(errors.ConfigurationError, match=says) as raised:
+        Client(tmp_path).server()
+    assert raised.value.hint
+
+
+def test_why_it_did_not_start_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "server.lock").mkdir()
+    with pytest.raises(errors.ServerError, match=r"didn't start: its last words:\n(.*\n)*.*Error: ") as raised:
         Client(tmp_path).server()
     assert str(tmp_path / "server.log") in str(raised.value.hint)
 

@@ -52,6 +52,13 @@ def test_problems_of_files_are_kept(home: Path) -> None:
     assert raised.value.problems == [problem]
 
 
+def test_a_store_that_fails_is_told_of_by_the_upload(home: Path) -> None:
+    view = {"code": "StoreError", "summary": "no space", "hint": None}
+    with serving(home, lambda request: reply_json(view, 500)), pytest.raises(errors.StoreError, match="no space"):
+        assert connect(home).has_code("ab") is False, "an answer to HEAD has no words"
+        connect(home).put_code("ab", iter([b"x"]))
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"detail": "x"}', b""])
 def test_an_error_that_is_no_error_view(home: Path, body: bytes) -> None:
     with serving(home, lambda request: Reply(500, body)), pytest.raises(errors.ServerError, match="status 500"):

@@ -9,7 +9,6 @@ from dstack_cloud.domain.parsing.model import Dependencies, Dependency
 from dstack_cloud.domain.resources import SpotPolicy
 from tests.unit.domain.reading import check, workflow
 
-
 FIRST_DIALECT = """
         workflows:
           - name: fetch

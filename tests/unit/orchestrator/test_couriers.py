@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,14 @@ def test_inputs_go_there_and_log_artifacts_and_caches_come_back(errand: Errand) 
     assert [entry.workflow for entry in caches.list_caches(errand.store)] == ["train"]
     assert errand.rig.process is not None
     assert errand.rig.process.wait(60) == 0
+
+
+def test_what_is_left_out_while_outputs_are_collected_is_told(errand: Errand) -> None:
+    errand.hand_over("mkdir out", artifacts=saved("out"))
+    errand.rig.wait("uploading")
+    os.mkfifo(errand.rig.folder / "work" / "out" / "pipe")
+    errand.send_courier().join()
+    assert "pipe is neither a file, a folder nor a link" in errand.status()["warnings"][0]
 
 
 def test_a_snapshot_that_vanished_ends_the_job(errand: Errand) -> None:
@@ -113,8 +122,9 @@ def test_a_runner_that_comes_back_is_served_on(errand: Errand) -> None:
 
 
 def test_a_runner_that_lost_its_job_ends_it(errand: Errand) -> None:
-    errand.job = errand.hand_over("sleep 100")
-    errand.rig.end()
+    errand.hand_over("true")
+    errand.rig.wait("uploading")
+    errand.rig.crash()
     errand.rig.folder.rename(errand.rig.base / "gone")
     errand.rig.start()
     errand.links.forget(errand.instance, keys=False)

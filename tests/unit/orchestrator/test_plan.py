@@ -73,6 +73,24 @@ def test_the_end_of_a_job_follows_from_its_runner(
     assert (ended.status, ended.message, ended.exit_code, ended.finished_at) == (status, message, code, 9.0)
 
 
+@pytest.mark.parametrize(
+    ("reason", "said", "message"),
+    [
+        (
+            "",
+            "artifact out: there is no such file or folder",
+            "exit code 1; artifact out: there is no such file or folder",
+        ),
+        ("start", "working_dir x isn't in the source", "it couldn't be started: working_dir x isn't in the source"),
+        ("max_duration", "stopped because max_duration is over", "stopped because max_duration is over"),
+        ("image", "the image x can't be had: no such image", "the image x can't be had: no such image"),
+    ],
+)
+def test_what_the_runner_says_is_told_once(reason: str, said: str, message: str) -> None:
+    report = plan.RunnerReport("finished", said, exit_code=1, reason=reason)
+    assert plan.follow_report(job(), report, 9.0).message == message
+
+
 def test_a_stopping_job_keeps_its_status_while_the_runner_saves() -> None:
     assert plan.follow_report(job(JobStatus.STOPPING), plan.RunnerReport("uploading"), 1.0).status is JobStatus.STOPPING
 

@@ -28,6 +28,8 @@ UsePAM no
 PasswordAuthentication no
 MaxStartups 100
 MaxSessions 100
+# or each session would run the user's own ~/.bashrc, and be killed in the middle of what that does
+SetEnv HOME={folder}
 """
 
 

@@ -1,0 +1,184 @@
+"""Single steps of instances and jobs at the edges of their lives, in the simulated world."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dstack_cloud import errors
+from dstack_cloud.backends.base import Capabilities, Owned
+from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain.runs import Instance
+from dstack_cloud.domain.states import InstanceStatus, JobStatus
+from dstack_cloud.orchestrator import instances, jobs
+from dstack_cloud.orchestrator.dispatch import DEFAULT_MAX_DURATION, longest_run
+from dstack_cloud.orchestrator.reap import find_orphans, reap
+from tests.fakes.failing_store import FailingStore
+from tests.fakes.simulation import Chance, SimBackend, SimCouriers, Simulation
+
+
+def quiet(folder: Path) -> Simulation:
+    """Nothing fails, and no runner says anything of itself."""
+    simulation = Simulation(folder, Chance(random.Random(1)))
+    simulation.submit()
+    return simulation
+
+
+def step_job(simulation: Simulation, **changes: Any) -> None:
+    (job,) = simulation.database.jobs.claim("w", now=simulation.now + 1000, lease=60, limit=1)
+    jobs.step(replace(simulation.world, **changes), job)
+
+
+def step_machine(simulation: Simulation, **changes: Any) -> Instance:
+    (machine,) = simulation.database.instances.claim("w", now=simulation.now + 1000, lease=60, limit=1)
+    instances.step(replace(simulation.world, **changes), SimCouriers(simulation), machine)  # type: ignore[arg-type]
+    return the_machine(simulation)
+
+
+def the_machine(simulation: Simulation) -> Instance:
+    return simulation.database.instances.of_jobs([simulation.job().id])[-1]
+
+
+def busy(folder: Path) -> Simulation:
+    simulation = quiet(folder)
+    step_job(simulation)
+    step_machine(simulation)
+    assert step_machine(simulation).status is InstanceStatus.BUSY
+    return simulation
+
+
+class WrongKey:
+    def open(self, sealed: bytes) -> Confidential:
+        raise errors.ConfigurationError("the key in the state folder isn't the one")
+
+
+def test_an_environment_that_cannot_be_unsealed_ends_the_job_at_once(tmp_path: Path) -> None:
+    simulation = quiet(tmp_path)
+    step_job(simulation)
+    step_machine(simulation)
+    assert step_machine(simulation, unsealer=WrongKey()).status is InstanceStatus.TERMINATING
+    simulation.go()
+    assert simulation.job().status is JobStatus.FAILED
+    assert "isn't the one" in simulation.job().message
+
+
+class Mute(SimBackend):
+    """Its machines get no address, or it can't say anything of them."""
+
+    def inspect(self, refs: Any) -> Any:
+        if self.refuse:
+            raise errors.Throttled("slow down")
+        return {ref: replace(found, endpoint="") for ref, found in super().inspect(refs).items()}
+
+
+@pytest.mark.parametrize("throttled", [0, 1])
+def test_a_machine_that_never_answers_is_given_up(tmp_path: Path, throttled: int) -> None:
+    simulation = quiet(tmp_path)
+    mute = Mute(simulation.chance)
+    simulation.world = replace(simulation.world, backends={"main": {"sim": mute}})
+    step_job(simulation)
+    step_machine(simulation)
+    mute.refuse = throttled
+    assert step_machine(simulation).status is InstanceStatus.STARTING
+    simulation.now += simulation.world.timing.boot + 1
+    assert step_machine(simulation).status is InstanceStatus.TERMINATING
+    step_job(simulation)
+    assert simulation.job().status is JobStatus.FAILED
+    assert "no answer within 300 s" in simulation.job().message
+
+
+@pytest.mark.parametrize("status", [InstanceStatus.REQUESTED, InstanceStatus.STARTING])
+def test_a_step_that_never_succeeds_is_not_taken_for_ever(tmp_path: Path, status: InstanceStatus) -> None:
+    simulation = quiet(tmp_path)
+    step_job(simulation)
+    if status is InstanceStatus.STARTING:
+        step_machine(simulation)
+    machine = the_machine(simulation)
+    simulation.database.instances.save(replace(machine, wrong="KeyError: 'zone'"))
+    simulation.now += 1000
+    machine = step_machine(simulation)
+    assert (machine.status, machine.wrong) == (InstanceStatus.TERMINATING, "KeyError: 'zone'")
+
+
+class Unreachable:
+    def __init__(self, links: Any) -> None:
+        self.forget = links.forget
+
+    def open(self, instance: Instance) -> Any:
+        raise errors.RunnerUnreachable("nothing there")
+
+
+@pytest.mark.parametrize(("wish", "status"), [("abort", JobStatus.ABORTED), ("stop", JobStatus.PROVISIONING)])
+def test_an_abort_needs_no_answer_of_the_runner(tmp_path: Path, wish: Any, status: JobStatus) -> None:
+    simulation = busy(tmp_path)
+    simulation.database.jobs.save(replace(simulation.job(), stop_request=wish))
+    step_job(simulation, links=Unreachable(simulation.runners))
+    assert simulation.job().status is status
+
+
+def test_a_broken_store_keeps_no_job_from_being_stopped(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    store = FailingStore()
+    store.broken = {"status.json"}
+    with pytest.raises(errors.StoreError):
+        step_job(simulation, stores={"main": store})
+    simulation.database.forget_leases()
+    simulation.database.jobs.save(replace(simulation.job(), stop_request="stop"))
+    step_job(simulation, stores={"main": store})
+    assert simulation.job().status is JobStatus.STOPPING
+
+
+def test_a_job_on_this_computer_may_run_for_ever(tmp_path: Path) -> None:
+    assert the_machine(busy(tmp_path)).deadline is None
+    remote = Capabilities(containers=True, default_image=None, remote=True)
+    assert longest_run(JobSpec(workflow="w", provider="bash"), remote) == DEFAULT_MAX_DURATION
+    assert longest_run(JobSpec(workflow="w", provider="bash", max_duration=60), remote) == 60
+
+
+class Unlisted(SimBackend):
+    def list_owned(self) -> list[Owned]:
+        raise errors.Unavailable("the list can't be had")
+
+
+def test_an_intent_is_let_go_only_after_a_look_for_its_machine(tmp_path: Path) -> None:
+    simulation = quiet(tmp_path)
+    step_job(simulation)
+    simulation.database.jobs.save(replace(simulation.job(), status=JobStatus.STOPPED))
+    unlisted = {"main": {"sim": Unlisted(simulation.chance)}}
+    with pytest.raises(errors.Unavailable):
+        step_machine(simulation, backends=unlisted)
+    assert the_machine(simulation).status is InstanceStatus.REQUESTED
+    simulation.database.forget_leases()
+    simulation.backend.machines[the_machine(simulation).id] = "running"
+    assert step_machine(simulation).ref == the_machine(simulation).id
+    step_machine(simulation)
+    assert simulation.backend.machines == {}
+
+
+def test_two_projects_that_share_a_backend_reap_only_what_neither_owns(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    shared = {"main": {"sim": simulation.backend}, "other": {"sim": simulation.backend}}
+    world = replace(simulation.world, backends=shared)
+    assert find_orphans(world) == []
+    simulation.backend.machines["orphan"] = "running"
+    assert {orphan.machine.ref for orphan in reap(world)} == {"orphan"}
+    assert list(simulation.backend.machines) == [the_machine(simulation).id]
+
+
+def test_a_backend_that_cannot_list_hides_no_orphan_of_another(tmp_path: Path) -> None:
+    simulation = quiet(tmp_path)
+    simulation.backend.machines["orphan"] = "running"
+    backends = {"main": {"a": Unlisted(simulation.chance), "sim": simulation.backend}}
+    assert [orphan.backend for orphan in reap(replace(simulation.world, backends=backends))] == ["sim"]
+
+
+def test_a_machine_that_vanished_ends_its_job(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    simulation.lose_machines()
+    assert step_machine(simulation).status is InstanceStatus.TERMINATING
+    step_job(simulation)
+    assert simulation.job().reason == "lost"
