@@ -18,7 +18,6 @@ class ServerView(TypedDict):
     started_at: float
     active_jobs: int
     home: str
-    database: str
 
 
 class ErrorView(TypedDict):

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 600.0
 LOOK_EVERY = 1.0
+# what `dstack server stop` waits for machines that are going anyway, seconds; the client waits a little longer
+TEAR_DOWN_SECONDS = 10.0
 
 
 def main() -> int:
@@ -83,7 +85,7 @@ def _serve(home: Path) -> int:
         signal.signal(number, lambda *_: setattr(http, "should_exit", True))
     listener = _listen(path)
     (home / "server.json").write_text(json.dumps({"pid": os.getpid(), "version": __version__}))
-    app.state.stop = lambda: setattr(http, "should_exit", True)
+    app.state.stop = lambda: threading.Thread(target=_end, args=(server, http), daemon=True).start()
     threading.Thread(target=_watch_idle, args=(server, app.state, http, home), daemon=True).start()
     server.scheduler.start()
     log.info("serving %s, version %s, pid %d", home, __version__, os.getpid())
@@ -96,6 +98,14 @@ def _serve(home: Path) -> int:
     return 0
 
 
+def _end(server: Server, http: uvicorn.Server) -> None:
+    """What is being torn down goes first: until the next command nobody else would see to it."""
+    deadline = time.monotonic() + TEAR_DOWN_SECONDS
+    while time.monotonic() < deadline and _asked(server.tearing_down):
+        time.sleep(0.02)
+    http.should_exit = True
+
+
 def _watch_idle(server: Server, state: object, http: uvicorn.Server, home: Path) -> None:
     """Ends the server when no row needs it and nobody asked anything for a while, or when its folder is gone."""
     limit = float(os.environ.get("DSTACK_SERVER_IDLE", IDLE_SECONDS))
@@ -106,14 +116,15 @@ def _watch_idle(server: Server, state: object, http: uvicorn.Server, home: Path)
         if not home.is_dir():
             log.warning("%s is gone", home)
             http.should_exit = True
-        elif not busy and time.monotonic() - asked > limit and not _active(server):
+        elif not busy and time.monotonic() - asked > limit and not _asked(server.active):
             log.info("nothing to do for %.0f s", limit)
             http.should_exit = True
 
 
-def _active(server: Server) -> bool:
+def _asked(question: Callable[[], bool]) -> bool:
+    """A database that doesn't answer counts as a yes."""
     try:
-        return server.active()
+        return question()
     except errors.DstackError as error:
         log.warning("%s: %s", error.code, error.summary)
         return True

@@ -35,6 +35,11 @@ class Server:
         """Whether a job is unfinished or a machine may cost money."""
         return bool(self.database.jobs.unfinished() or self.database.instances.alive())
 
+    def tearing_down(self) -> bool:
+        """Whether a machine is left that no unfinished job needs."""
+        needed = {job.instance_id for job in self.database.jobs.unfinished()}
+        return any(instance.id not in needed for instance in self.database.instances.alive())
+
 
 def wire(home: Path) -> Server:
     """Raises ConfigurationError for a bad config.yaml or a database of a newer version."""

@@ -27,7 +27,7 @@ def status(as_json: AsJson = False) -> None:
         return
     print(f"running since {output.age(view['started_at'])}, process {view['pid']}, version {view['version']}")
     print(f"active jobs: {view['active_jobs']}")
-    print(f"state: {view['home']} ({view['database']})")
+    print(f"state: {view['home']}")
 
 
 @app.command()

@@ -22,7 +22,6 @@ def get_server(request: Request, context: ServerContext) -> schemas.ServerView:
         "started_at": state.started_at,
         "active_jobs": len(context.world.database.jobs.unfinished()),
         "home": str(state.home),
-        "database": "sqlite",
     }
 
 

@@ -59,7 +59,7 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("DSTACK_HOME", str(tmp_path / "home"))
     stage = Backstage(folder)
     stage.answers["GET /api/server"] = {
-        "version": "1", "pid": 7, "started_at": time.time() - 3700, "active_jobs": 2, "home": "HOME", "database": "sqlite",
+        "version": "1", "pid": 7, "started_at": time.time() - 3700, "active_jobs": 2, "home": "HOME",
     }  # fmt: skip
     with serving(tmp_path / "home", stage):
         yield stage

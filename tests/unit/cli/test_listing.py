@@ -85,7 +85,7 @@ def test_server_status(server: Backstage, dstack: Call) -> None:
     assert lines(dstack("server", "status").out) == [
         "running since 1 hour ago, process 7, version 1",
         "active jobs: 2",
-        "state: HOME (sqlite)",
+        "state: HOME",
     ]
     assert json.loads(dstack("server", "status", "--json").out)["running"] is True
 
