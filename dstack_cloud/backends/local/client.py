@@ -20,6 +20,7 @@ from dstack_cloud.runner_bootstrap.bundle import bundle, bundle_digest
 IDLE_TIMEOUT = 600
 # what SIGTERM may take: the job's own grace, then its end
 TERM_SECONDS = 20.0
+LEFTOVER_LOOKS = 200
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,27 @@ def _birth_by_ps(pid: int) -> str:
 def kill_leftovers(key: str) -> None:
     """Processes of a job whose runner was killed: they carry the attempt in their environment."""
     mark = f"DSTACK_ATTEMPT={key}".encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in entry.read_bytes().split(b"\0"):
-                os.kill(int(entry.parent.name), signal.SIGKILL)
+    # again while there were some: one that is about to die may have had a child since the folder was read
+    for _ in range(LEFTOVER_LOOKS):
+        found = [pid for pid in _processes() if mark in _environment(pid)]
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def _environment(pid: int) -> list[bytes]:
+    """As it was at its start; empty for a zombie, and for another user's process."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _bundle_file(home: Path) -> Path:

@@ -91,5 +91,6 @@ def test_a_runner_that_is_killed_comes_back(machine: machines.Machine) -> None:
 
 
 def test_the_deadline_ends_the_machine(machine: machines.Machine) -> None:
-    machine.install(seconds=1)
+    # long enough for the installation itself, which a machine that powers off would refuse
+    machine.install(seconds=5)
     assert await_end(machine) == "it powered itself off"
