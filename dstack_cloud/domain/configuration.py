@@ -20,13 +20,15 @@ DEFAULT_PROJECT = "main"
 
 
 class ProjectSettings(Frozen):
-    """`backends`: which may serve a job that names none; `store` is a URL, by default a folder in the state folder.
+    """`backends`: which may serve a job that names none; `store` is a URL, by default a folder in the state folder;
+    `store_options` are what the URL can't say of it (`region`, `endpoint`; nothing secret).
 
     `settings` by backend, as that backend's config model reads them.
     """
 
     backends: tuple[str, ...] = ("local",)
     store: str = ""
+    store_options: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     @field_validator("backends")

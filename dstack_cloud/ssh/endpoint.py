@@ -35,10 +35,20 @@ def parse_endpoint(text: str) -> Endpoint:
 
 @dataclass(frozen=True)
 class Trust:
-    """`client_key` is our private key (OpenSSH PEM); `host_keys` are the public lines, any of which the machine may show."""
+    """`client_key` is our private key (OpenSSH PEM); `host_keys` are the public lines, or `SHA256:…` fingerprints, any of which
+    the machine may show. `jumps` are the machines on the way to it, the nearest to us first."""
 
     client_key: str
     host_keys: tuple[str, ...]
+    jumps: tuple[Jump, ...] = ()
 
     def __repr__(self) -> str:
         return f"Trust({', '.join(self.host_keys)})"
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A machine through which another one is reached. `endpoint` is written like any other."""
+
+    endpoint: str
+    trust: Trust

@@ -9,21 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.ssh.endpoint import Trust
 
 
 @dataclass(frozen=True)
 class Capabilities:
     """`containers`: the machines run Docker. `default_image`: what a job without an image runs in ({python} is replaced by
-    the version asked for); None: as a process group. `remote`: reached over SSH, so it needs keys and user data."""
+    the version asked for); None: as a process group. `remote`: reached over SSH.
+
+    `ephemeral`: a machine is made for the job and ends with it; it needs keys and user data. Else it was there before and
+    stays, and the backend is a `KeptMachines`. `notice`: whose metadata service announces an interruption ("aws", "gcp",
+    "azure"; "": none does). `store`: the scheme of the object store that a machine reaches with its own identity ("": none).
+    """
 
     containers: bool
     default_image: str | None
     remote: bool
+    ephemeral: bool = True
     spot: bool = False
-    notice: bool = False
+    notice: str = ""
+    store: str = ""
     self_termination: bool = False
 
 
@@ -32,7 +40,9 @@ class Launch:
     """One create call. `key` is the idempotency key: the same key never makes a second machine.
 
     `user_data` is a cloud-init document ("" on backends that aren't remote); `lifetime` is seconds until the
-    backend's own dead-man switch, where it has one, ends the machine; `tags` go onto everything created.
+    backend's own dead-man switch, where it has one, ends the machine; `tags` go onto everything created. `disk` is bytes
+    at least, None: what the backend thinks enough. `store` is the URL of the home store, which the machine's own identity may
+    be let into.
     """
 
     key: str
@@ -40,6 +50,8 @@ class Launch:
     user_data: str = ""
     lifetime: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
+    disk: int | None = None
+    store: str = ""
 
 
 class Health(str, Enum):
@@ -99,4 +111,35 @@ class Backend(Protocol):
 
     def terminate(self, refs: Sequence[str]) -> None:
         """Succeeds when it is gone already. May return before the machine is gone: inspect tells."""
+        ...
+
+
+@runtime_checkable
+class KeptMachines(Protocol):
+    """What a backend also has where `capabilities.ephemeral` is False."""
+
+    def trust(self, ref: str) -> Trust:
+        """The keys of the machine behind a ref, as the user configured them. Raises InvalidConfiguration."""
+        ...
+
+
+class Fault(str, Enum):
+    """What may be done to a machine on purpose, to see what becomes of its job."""
+
+    INTERRUPT = "interrupt"
+    KILL = "kill"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CUT_NETWORK = "cut-network"
+    RESTORE_NETWORK = "restore-network"
+    SLOW_NETWORK = "slow-network"
+
+
+@runtime_checkable
+class Breakable(Protocol):
+    """What a backend for rehearsals also has."""
+
+    def inflict(self, ref: str, fault: Fault, value: float = 0.0) -> None:
+        """`value`: INTERRUPT: seconds from the notice to the end (0: the cloud's own); SLOW_NETWORK: bits a second (0: as fast
+        as it goes again). Raises NotFound where there is no such machine."""
         ...
