@@ -102,6 +102,70 @@ class OfferView(TypedDict):
     price: float | None
 
 
+class OffersRequest(TypedDict):
+    """What a machine must have; sizes as people write them (`16GB`), "" where it doesn't matter."""
+
+    overrides: Overrides
+    cpu: int | None
+    memory: str
+    disk: str
+    regions: list[str]
+
+
+class RefusalView(TypedDict):
+    """Why a backend offers nothing."""
+
+    backend: str
+    summary: str
+    hint: str | None
+
+
+class OffersView(TypedDict):
+    """Cheapest first, unknown prices last; `priced_at` by backend is when its prices were read."""
+
+    offers: list[OfferView]
+    refusals: list[RefusalView]
+    priced_at: dict[str, float]
+
+
+class FindingView(TypedDict):
+    """`subject` is a backend, or `store`; `fix` is what to do where it isn't ok."""
+
+    subject: str
+    ok: bool
+    text: str
+    fix: str
+
+
+class MachineView(TypedDict):
+    """A machine that exists: `run` is "" for an orphan, which no living row of this installation owns."""
+
+    id: str
+    ref: str
+    backend: str
+    region: str
+    zone: str
+    instance_type: str
+    spot: bool
+    price: float | None
+    status: str
+    run: str
+    job: str
+    created_at: float | None
+    cost: float
+
+
+class RunnerView(TypedDict):
+    """A machine of the user's own: `busy` are the jobs on it, `slots` how many it takes at once."""
+
+    backend: str
+    name: str
+    resources: str
+    slots: int
+    busy: list[str]
+    problem: str
+
+
 class PlannedJob(TypedDict):
     """`paths`: artifact and cache paths that must stay inside the working folder."""
 

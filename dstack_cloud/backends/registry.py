@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,20 +14,42 @@ from dstack_cloud.backends.local.backend import LocalBackend
 from dstack_cloud.backends.local.config import LocalConfig
 from dstack_cloud.backends.sandbox.backend import SandboxBackend
 from dstack_cloud.backends.sandbox.config import SandboxConfig
+from dstack_cloud.backends.ssh.backend import SshBackend
+from dstack_cloud.backends.ssh.config import SshConfig
+from dstack_cloud.domain.resources import Frozen
 
-DEFAULT_IMAGE = "dstack-cloud/job:py{python}"
+# what a job without `image` runs in: on this computer the image that is built here, elsewhere one that any engine can pull
+LOCAL_IMAGE = "dstack-cloud/job:py{python}"
+REMOTE_IMAGE = "python:{python}"
 
 Settings = Mapping[str, Mapping[str, Any]]
+Config = TypeVar("Config", bound=Frozen)
 
 
 def make_backends(home: Path, installation: str, settings: Settings, default_image: str) -> dict[str, Backend]:
     """Every backend of this version, by name; nothing is contacted. Raises ConfigurationError for bad settings."""
-    image = default_image or DEFAULT_IMAGE
+    elsewhere = default_image or REMOTE_IMAGE
+    made: list[Backend] = [
+        LocalBackend(_read(LocalConfig, settings, "local"), home, default_image or LOCAL_IMAGE),
+        SandboxBackend(_read(SandboxConfig, settings, "sandbox"), home, installation),
+        SshBackend(_read(SshConfig, settings, "ssh"), installation, elsewhere),
+    ]
+    backends = {backend.name: backend for backend in made}
+    for name in settings:
+        if name not in backends:
+            known = ", ".join(sorted(backends))
+            raise errors.ConfigurationError(f"settings: there is no backend {name!r}", f"this version has: {known}")
+    return backends
+
+
+def _read(model: type[Config], settings: Settings, name: str) -> Config:
     try:
-        return {
-            "local": LocalBackend(LocalConfig.model_validate(settings.get("local", {})), home, image),
-            "sandbox": SandboxBackend(SandboxConfig.model_validate(settings.get("sandbox", {})), home, installation),
-        }
+        return model.model_validate(settings.get(name, {}))
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors())
-        raise errors.ConfigurationError(f"backend settings: {lines}", "mend config.yaml") from None
+        lines = "; ".join(_sentence(name, item["loc"], item["msg"]) for item in error.errors())
+        raise errors.ConfigurationError(f"config.yaml: {lines}", "mend that, then try again") from None
+
+
+def _sentence(name: str, place: tuple[int | str, ...], message: str) -> str:
+    path = ".".join(str(part) for part in ("settings", name, *place))
+    return f"`{path}`: {message.removeprefix('Value error, ')}"

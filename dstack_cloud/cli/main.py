@@ -14,6 +14,10 @@ COMMANDS = {
     "logs": ("logs", "Show the log of a run or job"),
     "stop": ("stop", "Stop runs: artifacts are saved, unless aborted"),
     "artifacts": ("artifacts", "List and download what a run saved"),
+    "offers": ("offers", "List what machines fit, where, and for how much"),
+    "instances": ("instances", "List the machines that exist now"),
+    "runners": ("runners", "List your own machines and those in use"),
+    "config": ("config", "Check the configuration: credentials, permissions, store"),
     "prune": ("prune", "Remove caches"),
     "rm": ("rm", "Remove a finished run with all it saved"),
     "validate": ("validate", "Check the workflow files of a folder"),
@@ -22,8 +26,8 @@ COMMANDS = {
 }
 ALIASES = {"status": "ps", "runs": "ps"}
 LATER = frozenset(
-    {"attach", "aws", "azure", "config", "cost", "gcp", "init", "instances", "offers", "rehearse", "restart", "resume"}
-    | {"runners", "schedule", "secrets", "ssh", "stats", "sweep", "tag", "tags", "untag", "webhook"}
+    {"attach", "aws", "azure", "cost", "gcp", "init", "rehearse", "restart", "resume"}
+    | {"schedule", "secrets", "ssh", "stats", "sweep", "tag", "tags", "untag", "webhook"}
 )
 _OPTIONS = ("--help", "--version", "--debug")
 

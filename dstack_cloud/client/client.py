@@ -15,9 +15,14 @@ if TYPE_CHECKING:
         AccessView,
         ArtifactView,
         CheckView,
+        FindingView,
         Json,
+        MachineView,
+        OffersRequest,
+        OffersView,
         PlanView,
         PruneView,
+        RunnerView,
         RunRequest,
         RunView,
         ServerView,
@@ -123,6 +128,22 @@ class Client:
         """Removes them and tells which; with `older_than` (UTC seconds) only those last saved before."""
         query: Query = {"workflow": workflow, "older_than": older_than}
         return cast("PruneView", self._transport.call("DELETE", f"{self._base}/cache", query=query))
+
+    def offers(self, request: OffersRequest) -> OffersView:
+        return cast("OffersView", self._transport.call("POST", f"{self._base}/offers", request))
+
+    def instances(self, *, orphans: bool = False) -> list[MachineView]:
+        """Machines that may cost money; with `orphans` those that no row of this installation owns."""
+        query: Query = {"orphans": 1 if orphans else None}
+        return cast("list[MachineView]", self._transport.call("GET", f"{self._base}/instances", query=query))
+
+    def runners(self) -> list[RunnerView]:
+        """The user's own machines."""
+        return cast("list[RunnerView]", self._transport.call("GET", f"{self._base}/runners"))
+
+    def findings(self) -> list[FindingView]:
+        """Whether each backend and the store can be used."""
+        return cast("list[FindingView]", self._transport.call("GET", f"{self._base}/findings"))
 
     def _run(self, name: str) -> str:
         return f"{self._base}/runs/{quote(name, safe='')}"

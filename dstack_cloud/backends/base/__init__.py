@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.domain.resources import Machine, Offer, Requirements
 from dstack_cloud.ssh.endpoint import Trust
 
 
@@ -42,7 +42,7 @@ class Launch:
     `user_data` is a cloud-init document ("" on backends that aren't remote); `lifetime` is seconds until the
     backend's own dead-man switch, where it has one, ends the machine; `tags` go onto everything created. `disk` is bytes
     at least, None: what the backend thinks enough. `store` is the URL of the home store, which the machine's own identity may
-    be let into.
+    be let into. `gpus` is how many of the machine's are the job's, where it is shared.
     """
 
     key: str
@@ -52,6 +52,7 @@ class Launch:
     tags: Mapping[str, str] = field(default_factory=dict)
     disk: int | None = None
     store: str = ""
+    gpus: int = 0
 
 
 class Health(str, Enum):
@@ -143,3 +144,30 @@ class Breakable(Protocol):
         """`value`: INTERRUPT: seconds from the notice to the end (0: the cloud's own); SLOW_NETWORK: bits a second (0: as fast
         as it goes again). Raises NotFound where there is no such machine."""
         ...
+
+
+@runtime_checkable
+class DatedPrices(Protocol):
+    """What a backend also has where its prices come from a list that is read now and then."""
+
+    def priced_at(self) -> float | None:
+        """When the oldest of them was read, UTC seconds; None: not yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class PoolMachine:
+    """A machine of the user's own. `machine` is None until it was looked at; `slots` is how many jobs it takes at once;
+    `problem` is why it can't be used now."""
+
+    name: str
+    machine: Machine | None
+    slots: int = 1
+    problem: str = ""
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """What a backend also has whose machines are listed in the configuration. An offer's `instance_type` is a machine's name."""
+
+    def pool(self) -> list[PoolMachine]: ...
