@@ -93,12 +93,16 @@ class HostKeyMismatch(SshError):
 
 
 class BackendError(DstackError):
-    """`cloud_code` and `cloud_message` are the cloud's own words, kept for `dstack ps -v`."""
+    """`cloud_code` and `cloud_message` are the cloud's own words, kept for `dstack ps -v`. `scope` is "region" where the
+    backend knows that only this region refuses, so that the others are worth a try."""
 
-    def __init__(self, summary: str, hint: str | None = None, *, cloud_code: str = "", cloud_message: str = "") -> None:
+    def __init__(
+        self, summary: str, hint: str | None = None, *, cloud_code: str = "", cloud_message: str = "", scope: str = ""
+    ) -> None:
         super().__init__(summary, hint)
         self.cloud_code = cloud_code
         self.cloud_message = cloud_message
+        self.scope = scope
 
 
 class NoCapacity(BackendError):

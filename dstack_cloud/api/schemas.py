@@ -198,27 +198,43 @@ class AccessPort(TypedDict):
     target: int
 
 
-class AccessView(TypedDict):
-    """How an attached user reaches a running job. `endpoint` is `ssh:USER@HOST:PORT`, "" where it runs on the server's own
-    computer; the key and the pinned host keys are that one machine's."""
+class WayView(TypedDict):
+    """A machine that SSH reaches: `ssh:USER@HOST:PORT`, our key for it ("": the user's agent has one), and the host keys that it
+    may show, as public lines or `SHA256:…`."""
 
-    job: str
     endpoint: str
     client_key: str
     host_keys: list[str]
+
+
+class AccessView(WayView):
+    """How an attached user reaches a running job. `endpoint` is "" where it runs on the server's own computer; `jumps` are the
+    machines on the way, the nearest first. `attempt` is what the job's container carries in the label `dstack.attempt`;
+    `container` is False where it runs as processes. `folder` is where these begin, relative to the job's working folder."""
+
+    job: str
+    jumps: list[WayView]
+    attempt: str
+    container: bool
+    folder: str
     ports: list[AccessPort]
 
 
 class InstanceView(TypedDict):
+    """One offer tried. `wrong`: why it was refused ("Code: text") or ended early; `ending` is interrupted, lost, mute (it never
+    answered) or failed where the machine ended before its job did, else empty."""
+
     id: str
     backend: str
     region: str
+    zone: str
     instance_type: str
     spot: bool
     price: float | None
     status: str
     attempt: int
     wrong: str
+    ending: str
     created_at: float
     terminated_at: float | None
 
@@ -257,6 +273,24 @@ class RunView(TypedDict):
 class StopRequestBody(TypedDict):
     abort: bool
     job: NotRequired[str]
+
+
+class FaultRequest(TypedDict):
+    """`fault`: one of `backends.base.Fault`; `value`: seconds, or bits a second, 0: the backend's own."""
+
+    fault: str
+    value: float
+
+
+class SaveView(TypedDict):
+    """What a job's attempt had saved of its artifacts at one time. `complete`: at its end, by itself."""
+
+    job: str
+    attempt: int
+    complete: bool
+    saved_at: float
+    files: int
+    size: int
 
 
 class ArtifactView(TypedDict):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from dstack_cloud import errors
+from dstack_cloud.backends.aws.backend import AwsBackend
+from dstack_cloud.backends.aws.config import AwsConfig
+from dstack_cloud.backends.aws.resources.lending import S3Access
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.backends.local.backend import LocalBackend
 from dstack_cloud.backends.local.config import LocalConfig
@@ -33,6 +37,7 @@ def make_backends(home: Path, installation: str, settings: Settings, default_ima
         LocalBackend(_read(LocalConfig, settings, "local"), home, default_image or LOCAL_IMAGE),
         SandboxBackend(_read(SandboxConfig, settings, "sandbox"), home, installation),
         SshBackend(_read(SshConfig, settings, "ssh"), installation, elsewhere),
+        AwsBackend(_read(AwsConfig, settings, "aws"), home, installation, elsewhere),
     ]
     backends = {backend.name: backend for backend in made}
     for name in settings:
@@ -40,6 +45,23 @@ def make_backends(home: Path, installation: str, settings: Settings, default_ima
             known = ", ".join(sorted(backends))
             raise errors.ConfigurationError(f"settings: there is no backend {name!r}", f"this version has: {known}")
     return backends
+
+
+def store_access(url: str, options: Mapping[str, str], settings: Settings) -> S3Access | None:
+    """How a store in a cloud is reached, by this server and by machines; None for one that needs no login.
+
+    What `options` leave out comes from that cloud's settings: the region, an emulator's endpoint.
+    """
+    if urlsplit(url).scheme != "s3":
+        return None
+    config = _read(AwsConfig, settings, "aws")
+    known = {"region": config.regions[0]} if config.regions else {}
+    if config.endpoint:
+        known |= {"endpoint": config.endpoint}
+    merged = {**known, **options}
+    if merged.get("endpoint", "").startswith("http://"):
+        merged.setdefault("allow_http", "true")
+    return S3Access(config, url, merged)
 
 
 def _read(model: type[Config], settings: Settings, name: str) -> Config:

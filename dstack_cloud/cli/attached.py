@@ -35,6 +35,7 @@ class Screen:
         self._spinner: Status | None = None
         self._line_open = False
         self._told: dict[str, str] = {}
+        self._noted: set[str] = set()
 
     def show(self, frames: Iterator[Frame], submitted: RunView) -> RunView:
         """Until the run has ended; returns its last state."""
@@ -63,16 +64,24 @@ class Screen:
     def _changed(self, run: RunView) -> None:
         for job in run["jobs"]:
             name = job["id"] if len(run["jobs"]) > 1 else ""
-            if job["ports"]:
-                self._keep_ports(job)
+            self._keep_ports(job)
+            self._note_launches(job, name)
             text = ": ".join(part for part in (name, job["status"], job["message"]) if part)
             if self._told.get(job["id"]) != text:
                 self._told[job["id"]] = text
                 self._progress(text, job["status"])
 
+    def _note_launches(self, job: JobView, name: str) -> None:
+        """A line for each offer that was refused and each machine that was lost."""
+        for instance in job["instances"]:
+            note = run_tables.launch_note(instance)
+            if note and instance["id"] not in self._noted:
+                self._noted.add(instance["id"])
+                self._tell(": ".join(part for part in (name, note) if part))
+
     def _keep_ports(self, job: JobView) -> None:
         if job["status"] in _LISTENING:
-            # most runs have no ports: they don't wait for this to be loaded
+            # a run that ends before it ever listened doesn't wait for this to be loaded
             from dstack_cloud.cli.ports import Ports
 
             self._ports = self._ports or Ports(self._access, self._tell)

@@ -12,8 +12,11 @@ COMMANDS = {
     "ps": ("ps", "List runs: the unfinished ones, else the last (also: status, runs)"),
     "jobs": ("jobs", "List the jobs of runs"),
     "logs": ("logs", "Show the log of a run or job"),
+    "attach": ("attach", "Follow a run again: its log, its ports on localhost"),
+    "ssh": ("ssh", "Open a shell, or run a command, inside a running job"),
     "stop": ("stop", "Stop runs: artifacts are saved, unless aborted"),
     "artifacts": ("artifacts", "List and download what a run saved"),
+    "rehearse": ("rehearse", "Run a workflow in the sandbox and interrupt it, to see what is lost"),
     "offers": ("offers", "List what machines fit, where, and for how much"),
     "instances": ("instances", "List the machines that exist now"),
     "runners": ("runners", "List your own machines and those in use"),
@@ -26,8 +29,8 @@ COMMANDS = {
 }
 ALIASES = {"status": "ps", "runs": "ps"}
 LATER = frozenset(
-    {"attach", "aws", "azure", "cost", "gcp", "init", "rehearse", "restart", "resume"}
-    | {"schedule", "secrets", "ssh", "stats", "sweep", "tag", "tags", "untag", "webhook"}
+    {"aws", "azure", "cost", "gcp", "init", "restart", "resume"}
+    | {"schedule", "secrets", "stats", "sweep", "tag", "tags", "untag", "webhook"}
 )
 _OPTIONS = ("--help", "--version", "--debug")
 

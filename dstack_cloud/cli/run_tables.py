@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dstack_cloud.cli.output import age, count, duration, money, print_drawn, size, table
+from dstack_cloud.domain.refusals import text_of, words_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,8 +108,28 @@ def _job_lines(job: JobView) -> Iterator[str]:
         yield f"          port {port['app']} at http://localhost:{port['local']}"
     for instance in job["instances"]:
         price = f"{money(instance['price'])}/h"
-        elsewhere = instance["region"] not in ("", instance["backend"])
-        place = f"{_machine(instance)} in {instance['region']}" if elsewhere else _machine(instance)
-        yield f"          attempt {instance['attempt']}: {place}, {price}, {instance['status']}"
-        if instance["wrong"]:
-            yield f"            {instance['wrong']}"
+        yield f"          attempt {instance['attempt']}: {_place(instance)}, {price}, {_ending(instance)}"
+        if instance["wrong"] not in ("", instance["ending"]):
+            yield f"            {text_of(instance['wrong'])}"
+
+
+def _place(instance: InstanceView) -> str:
+    zone = instance["zone"] if instance["zone"].startswith(instance["region"]) else ""
+    where = zone or instance["region"]
+    return f"{_machine(instance)} in {where}" if where not in ("", instance["backend"]) else _machine(instance)
+
+
+def _ending(instance: InstanceView) -> str:
+    if instance["status"] == "refused":
+        return f"refused: {words_of(instance['wrong'])}"
+    return f"{instance['status']}, {instance['ending']}" if instance["ending"] else instance["status"]
+
+
+def launch_note(instance: InstanceView) -> str:
+    """One line for what went wrong with a launch while somebody watches; "" where nothing did."""
+    if instance["status"] == "refused":
+        return f"{_place(instance)}: {words_of(instance['wrong'])}"
+    if instance["ending"] in ("interrupted", "lost", "mute"):
+        said = "" if instance["wrong"] == instance["ending"] else f" ({instance['wrong']})"
+        return f"attempt {instance['attempt']} on {_place(instance)}: {instance['ending']}{said}"
+    return ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RunnerView,
         RunRequest,
         RunView,
+        SaveView,
         ServerView,
         SourceFile,
     )
@@ -91,6 +92,15 @@ class Client:
     def stop(self, name: str, *, abort: bool = False) -> RunView:
         """Asks a run, or one job, to end; returns at once."""
         return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", {"abort": abort}))
+
+    def inflict(self, name: str, fault: str, value: float = 0.0) -> RunView:
+        """Breaks the machine of a run, or of one job, on purpose; see `backends.base.Fault`."""
+        body = {"fault": fault, "value": value}
+        return cast("RunView", self._transport.call("POST", f"{self._run(name)}/fault", body))
+
+    def saves(self, name: str) -> list[SaveView]:
+        """What its jobs have saved of their artifacts so far, oldest first."""
+        return cast("list[SaveView]", self._transport.call("GET", f"{self._run(name)}/saves"))
 
     def follow(self, name: str) -> Iterator[Frame]:
         """Every change of the run (or of one job's) and every byte of the logs, until it has ended. Survives restarts of

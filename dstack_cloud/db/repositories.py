@@ -98,3 +98,9 @@ class SqlInstances(Queue[Instance]):
 
     def alive(self) -> list[Instance]:
         return self._find(INSTANCE.c.status.in_(_ALIVE))
+
+    def forget_refused(self, job_id: str, *, keep: int) -> None:
+        refused = (INSTANCE.c.job_id == job_id, INSTANCE.c.status == str(InstanceStatus.REFUSED))
+        newest = select(INSTANCE.c.sequence).where(*refused).order_by(INSTANCE.c.sequence.desc()).limit(keep)
+        with self._transactions.writing() as connection:
+            connection.execute(delete(INSTANCE).where(*refused, INSTANCE.c.sequence.not_in(newest)))

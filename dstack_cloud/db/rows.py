@@ -13,7 +13,7 @@ from dstack_cloud.db.tables import INSTANCE, JOB, RUN
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
-from dstack_cloud.domain.states import InstanceStatus, JobStatus
+from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
@@ -74,6 +74,6 @@ JOBS = Form(
 INSTANCES = Form(
     Instance,
     INSTANCE,
-    read={"offer": Offer.model_validate, "status": InstanceStatus},
-    write={"offer": _plain, "status": str},
+    read={"offer": Offer.model_validate, "status": InstanceStatus, "ending": Ending},
+    write={"offer": _plain, "status": str, "ending": str},
 )

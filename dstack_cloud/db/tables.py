@@ -77,6 +77,10 @@ class JobRow(Queued, table=True):
     submitted_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    searching_since: float | None = None
+    round: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    running_since: float | None = None
+    ran: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
 
 
 class InstanceRow(Queued, table=True):
@@ -102,6 +106,11 @@ class InstanceRow(Queued, table=True):
     started_at: float | None = None
     deadline: float | None = None
     terminated_at: float | None = None
+    round: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    scope: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    ending: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    absent_since: float | None = None
+    end_asked_at: float | None = None
 
 
 RUN: Table = Base.metadata.tables["run"]

@@ -25,6 +25,7 @@ class JobSpec(Frozen):
     """All of a job that may be kept in plain. `max_duration` is seconds; `grace` is seconds from SIGTERM to SIGKILL.
 
     `image` None means: the default image where there is Docker, else a process group on the machine itself.
+    `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once.
     `commands` run in one bash, each after the one before succeeded; empty means the image's own command.
     """
 
@@ -41,6 +42,7 @@ class JobSpec(Frozen):
     ports: tuple[PortMapping, ...] = ()
     requirements: Requirements = Requirements()
     max_duration: int | None = None
+    retry_seconds: int | None = None
     grace: int = GRACE_SECONDS
 
 

@@ -12,8 +12,8 @@ Kind = Literal["file", "dir", "link"]
 @dataclass(frozen=True)
 class Entry:
     """`path` as the job sees it: relative to its working folder, or `~/…`. `size` is bytes, `mode` permission bits,
-    `modified_at` the machine's clock, `target` a link's, `attempt` the one whose object it is. Bytes of a name that aren't
-    UTF-8 are surrogates (PEP 383)."""
+    `modified_at` the machine's clock, `target` a link's. `attempt` and `save` say which object it is (see storage.layout).
+    Bytes of a name that aren't UTF-8 are surrogates (PEP 383)."""
 
     path: str
     kind: Kind
@@ -23,16 +23,19 @@ class Entry:
     sha256: str = ""
     target: str = ""
     attempt: int = 1
+    save: str = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`attempt` made it; entries are sorted by path, so a folder comes before what is in it."""
+    """`attempt` made it; entries are sorted by path, so a folder comes before what is in it. Not `complete`: saved while the
+    job was running, or what could be saved of a job that was interrupted."""
 
     run: str
     job: str
     attempt: int
     entries: tuple[Entry, ...] = ()
+    complete: bool = True
 
     @property
     def size(self) -> int:
@@ -51,7 +54,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """One entry a line; what has its default is left out."""
-        head = {"version": 1, "run": self.run, "job": self.job, "attempt": self.attempt}
+        head: dict[str, Any] = {"version": 1, "run": self.run, "job": self.job, "attempt": self.attempt}
+        if not self.complete:
+            head["complete"] = False
         lines = ",\n".join(json.dumps(_compact(entry, self.attempt)) for entry in self.entries)
         return f'{json.dumps(head)[:-1]}, "entries": [\n{lines}\n]}}\n'.encode()
 
@@ -60,7 +65,7 @@ class Manifest:
         data = json.loads(raw)
         attempt = data["attempt"]
         entries = tuple(Entry(**{"attempt": attempt, **entry}) for entry in data["entries"])
-        return cls(data["run"], data["job"], attempt, entries)
+        return cls(data["run"], data["job"], attempt, entries, data.get("complete", True))
 
 
 _DEFAULTS = asdict(Entry("", "file", -1))

@@ -71,6 +71,11 @@ class Offer(Frozen):
     price: float | None = None
 
     @property
+    def key(self) -> tuple[str, str, str, str, bool]:
+        """What is the same offer, whatever its price is by now."""
+        return (self.backend, self.region, self.zone, self.instance_type, self.spot)
+
+    @property
     def sort_key(self) -> tuple[bool, float]:
         """Cheapest first, unknown prices last."""
         return (self.price is None, self.price or 0.0)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
-from dstack_cloud.domain.states import FINISHED, InstanceStatus, JobStatus
+from dstack_cloud.domain.states import FINISHED, Ending, InstanceStatus, JobStatus
 
 StopRequest = Literal["", "stop", "abort"]
 
@@ -36,7 +36,12 @@ class Run:
 @dataclass(frozen=True)
 class Job:
     """`attempt` counts from 1 (0: none yet). `sealed` holds Confidential, encrypted. `message` is progress or the reason
-    of the end, for people. `version` counts saves: a save of an older version is refused."""
+    of the end, for people. `version` counts saves: a save of an older version is refused.
+
+    `searching_since` is when it began to look for its next machine (None: when it was submitted), `round` how often all offers
+    were refused since. `started_at` is when its first attempt ran, `running_since` when the present one did, `ran` the seconds
+    of all before it.
+    """
 
     id: str
     run_id: str
@@ -58,6 +63,10 @@ class Job:
     finished_at: float | None = None
     next_check_at: float | None = 0.0
     version: int = 0
+    searching_since: float | None = None
+    round: int = 0
+    running_since: float | None = None
+    ran: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,11 @@ class Instance:
 
     `ref` is the backend's own identifier once it is known; `endpoint` says how its runner is reached
     (`unix:PATH` or `ssh:USER@HOST:PORT`). `deadline` is when it must be gone whatever happens. `wrong` is why it was
-    refused or ended early, in the cloud's words.
+    refused ("Code: text") or ended early, in the cloud's words.
+
+    `round` is the job's when the offer was tried; `scope` is how far a refusal reaches (`errors.BackendError.scope`). After a
+    create call without a clear answer `absent_since` is when the backend's list first lacked it. `end_asked_at` is when the
+    backend was last asked to end it.
     """
 
     id: str
@@ -85,6 +98,11 @@ class Instance:
     terminated_at: float | None = None
     next_check_at: float | None = 0.0
     version: int = 0
+    round: int = 0
+    scope: str = ""
+    ending: Ending = Ending.NONE
+    absent_since: float | None = None
+    end_asked_at: float | None = None
 
 
 def run_status(jobs: list[Job]) -> JobStatus:

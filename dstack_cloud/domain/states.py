@@ -47,6 +47,20 @@ class InstanceStatus(str, Enum):
         return self.value
 
 
+class Ending(str, Enum):
+    """Why a machine ended before its job did. `interrupted`: its cloud took it back, with notice; `lost`: it went, or stayed out
+    of reach, without a last word; `mute`: it never answered; `failed`: for what another machine wouldn't mend."""
+
+    NONE = ""
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+    MUTE = "mute"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 _J = JobStatus
 _I = InstanceStatus
 

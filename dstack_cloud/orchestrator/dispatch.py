@@ -7,16 +7,12 @@ from typing import Any
 from dstack_cloud.backends.base import Capabilities
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.orchestrator.errands import errand_of
 from dstack_cloud.orchestrator.world import World
 
 DEFAULT_PYTHON = "3.11"
-CODE_INPUT = "code"
 # what a job may run on a machine of its own when its workflow names no max_duration: 72 h, as the configuration's default says
 DEFAULT_MAX_DURATION = 72 * 3600
-
-
-def cache_name(index: int) -> str:
-    return f"cache-{index}"
 
 
 def image_of(spec: JobSpec, capabilities: Capabilities) -> str | None:
@@ -31,6 +27,12 @@ def image_of(spec: JobSpec, capabilities: Capabilities) -> str | None:
 def longest_run(spec: JobSpec, capabilities: Capabilities) -> int | None:
     """Seconds after which the job is stopped and its outputs are saved; None: on this computer it may run for ever."""
     return spec.max_duration or (DEFAULT_MAX_DURATION if capabilities.remote else None)
+
+
+def time_left(job: Job, capabilities: Capabilities) -> int | None:
+    """Seconds that the next attempt may run: `max_duration` counts all attempts together."""
+    longest = longest_run(job.spec, capabilities)
+    return None if longest is None else max(longest - int(job.ran), 1)
 
 
 def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
@@ -53,14 +55,15 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "python": spec.python,
         "working_dir": spec.working_dir,
         "home_dir": spec.home_dir,
-        "inputs": ([CODE_INPUT] if job.code else []) + [cache_name(n) for n in range(len(spec.cache))],
+        "inputs": errand_of(instance, job).inputs,
         "artifacts": [saved.path for saved in spec.artifacts],
         "caches": [saved.path for saved in spec.cache],
         "ports": [{"app": port.app, "local": port.local} for port in spec.ports],
         "gpus": spec.requirements.gpu.count if spec.requirements.gpu else 0,
         "memory_limit": None,
         "shm_size": spec.requirements.shm_size,
-        "max_duration": longest_run(spec, capabilities),
+        "max_duration": time_left(job, capabilities),
         "grace": spec.grace,
         "ca_bundle": world.ca_bundle or None,
+        "notice": capabilities.notice or None,
     }

@@ -7,10 +7,12 @@ import secrets
 from dataclasses import replace
 
 from dstack_cloud import errors
+from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Offer, allowed
 from dstack_cloud.domain.runs import Instance, Job
-from dstack_cloud.domain.states import InstanceStatus, JobStatus
-from dstack_cloud.orchestrator import plan
+from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_job
+from dstack_cloud.orchestrator import placement, plan
+from dstack_cloud.orchestrator.dispatch import longest_run
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
 from dstack_cloud.storage import layout
@@ -34,20 +36,47 @@ def _place(world: World, job: Job) -> None:
         return
     launches = world.database.instances.of_jobs([job.id])
     attempt = plan.launch_attempt(job, launches)
-    refused = [launch for launch in launches if launch.attempt == attempt]
+    refused = placement.refused_in(launches, attempt, job.round)
     try:
         offers = find_offers(world, job)
+    except errors.NoCapacity as error:
+        _search_on(world, job, refused, error.summary)
     except errors.BackendError as error:
         if error.retryable:
             world.save_job(replace(job, message=error.summary), next_check_in=world.timing.longest_retry)
         else:
             _give_up(world, job, "no_offers", error.summary)
+    else:
+        offer = placement.next_offer(offers, refused, placement.burnt(launches))
+        if offer is None:
+            _search_on(world, job, refused)
+        else:
+            _launch(world, job, attempt, offer)
+
+
+def _search_on(world: World, job: Job, refused: list[Instance], said: str = "") -> None:
+    """All offers were refused: another round, if that may help and there is time for it, else the job fails."""
+    own = _all_taken(world, job, refused)
+    until = placement.search_until(job)
+    pause = placement.pause(job, world.timing.longest_retry if own else placement.LONGEST_PAUSE)
+    passing = bool(said) or placement.may_pass(refused)
+    if passing and (own or (until is not None and world.clock() + pause < until)):
+        message = placement.waiting_message(refused, None if own else until, said)
+        world.database.instances.forget_refused(job.id, keep=placement.KEPT_REFUSALS)
+        waiting = replace(job, status=check_job(job.status, JobStatus.PENDING), round=job.round + 1, message=message)
+        world.save_job(waiting, next_check_in=pause)
         return
-    offer = plan.next_offer(offers, refused)
-    if offer is None:
-        _give_up(world, job, "no_offers", plan.no_offer_message(refused))
-        return
-    _launch(world, job, attempt, offer)
+    message = placement.no_offer_message(refused, job.round, said)
+    again = job.searching_since is not None
+    _give_up(world, job, "no_offers", f"no other machine to go on with: {message}" if again else message)
+
+
+def _all_taken(world: World, job: Job, refused: list[Instance]) -> bool:
+    """Whether machines that stay have other jobs now: those are queued for, however long it takes."""
+    names = [launch.offer.backend for launch in refused if launch.wrong.startswith("NoCapacity:")]
+    names = names if refused else list(job.spec.requirements.backends)
+    known = world.backends.get(job.project, {})
+    return any(name in known and not known[name].capabilities.ephemeral for name in names)
 
 
 def _give_up(world: World, job: Job, reason: str, message: str) -> None:
@@ -66,6 +95,7 @@ def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
         offer=offer,
         created_at=world.clock(),
         next_check_at=world.clock(),
+        round=job.round,
     )
     submitted = replace(job, status=JobStatus.SUBMITTED)
     provisioning = replace(submitted, status=JobStatus.PROVISIONING, attempt=attempt, instance_id=instance.id)
@@ -106,12 +136,14 @@ def _watch(world: World, job: Job) -> None:
             raise
         # a store that fails must not keep a job from being stopped
         report = None
-    if report is not None and report.phase == "finished":
+    if report is not None and report.phase == "finished" and report.reason == "interrupted":
+        _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED)
+    elif report is not None and report.phase == "finished":
         _save_progress(world, job, plan.follow_report(job, report, world.clock()))
     elif instance.status is InstanceStatus.REFUSED:
         _refused(world, job, instance)
     elif not instance.status.alive or instance.status is InstanceStatus.TERMINATING:
-        _lost(world, job, instance)
+        _lost(world, job, instance, report)
     elif job.stop_request and job.status is not _STOPPING[job.stop_request]:
         _stop(world, job, instance)
     elif report is not None:
@@ -130,14 +162,52 @@ def _refused(world: World, job: Job, instance: Instance) -> None:
     if job.stop_request:
         world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
         return
-    world.save_job(replace(job, status=JobStatus.PENDING, message=instance.wrong), next_check_in=0.0)
+    message = placement.refused_message(instance)
+    world.save_job(replace(job, status=JobStatus.PENDING, message=message), next_check_in=0.0)
 
 
-def _lost(world: World, job: Job, instance: Instance) -> None:
+def _lost(world: World, job: Job, instance: Instance, report: plan.RunnerReport | None) -> None:
+    """A machine went without a last word. Its job goes on elsewhere once its end is confirmed, so that never two of them work
+    on it; a machine of the user's own that is out of reach can't confirm anything."""
+    backend = world.backend_of(instance)
     if job.stop_request:
         world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+    elif not backend.capabilities.remote or instance.ending in (Ending.NONE, Ending.FAILED):
+        _give_up(world, job, "lost", plan.lost_message(instance))
+    elif instance.status is InstanceStatus.TERMINATING and backend.capabilities.ephemeral:
+        world.save_job(replace(job, message=plan.lost_message(instance)), next_check_in=world.timing.poll)
+    else:
+        noticed = report is not None and report.noticed
+        _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED if noticed else instance.ending)
+
+
+def _go_on_elsewhere(world: World, job: Job, instance: Instance, ending: Ending) -> None:
+    """Back to the search for a machine; or the end, where it was asked to stop, has no time left, or loses every machine."""
+    now = world.clock()
+    ended = replace(instance, ending=ending, wrong=instance.wrong or str(ending))
+    launches = world.database.instances.of_jobs([job.id])
+    launches = [ended if launch.id == instance.id else launch for launch in launches]
+    longest = longest_run(job.spec, world.backend_of(instance).capabilities)
+    if job.stop_request:
+        decided = plan.stopped(job, now)
+    elif longest is not None and plan.ran_for(job, now) >= longest:
+        decided = plan.finish(job, JobStatus.FAILED, now, reason="max_duration", message=plan.OUT_OF_TIME)
+    elif why := plan.too_many_lost(launches):
+        decided = plan.finish(job, JobStatus.FAILED, now, reason="lost", message=why)
+    else:
+        decided = plan.resubmitted(job, instance, ending, now)
+    try:
+        with world.database.transaction():
+            # without its lease: a step that is under way finds its row changed, and looks again
+            world.database.instances.save(ended, release=False)
+            world.save_job(decided, next_check_in=None if decided.status.finished else 0.0)
+    except Stale:
+        # the machine's own step was faster; the job's row, which nobody else changed, would stay leased
+        world.save_job(job, next_check_in=0.0)
         return
-    _give_up(world, job, "lost", plan.lost_message(instance))
+    world.wake_instance(instance.id)
+    world.changes.notify()
+    world.wake()
 
 
 def _stop(world: World, job: Job, instance: Instance) -> None:
@@ -175,5 +245,13 @@ def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport
         message=raw["message"] or "; ".join(raw.get("warnings", [])),
         exit_code=raw["exit_code"],
         reason=raw["reason"],
-        started_at=raw["started_at"],
+        started_at=_bounded(raw["started_at"], instance, world.clock()),
+        noticed=raw.get("notice_at") is not None,
     )
+
+
+def _bounded(moment: float | None, instance: Instance, now: float) -> float | None:
+    """A machine's clock may be wrong by any time: what it says is held within what ours has seen."""
+    if moment is None:
+        return None
+    return min(max(moment, instance.started_at or instance.created_at), now)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, cast
 
 from dstack_cloud.ssh.keys import KeyPair, generate
 
 
 @dataclass(frozen=True)
 class MachineKeys:
+    """`host` went out with the user data, where others may read it; `next_host` takes its place over the first connection, and
+    from when that is confirmed it is None and `host` the new one."""
+
     host: KeyPair
     client: KeyPair
+    next_host: KeyPair | None = None
+
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """The public keys that the machine may show now."""
+        return (self.host.public,) if self.next_host is None else (self.next_host.public, self.host.public)
 
 
 class KeyStore:
-    """`folder/<instance id>/{host,client}[.pub]`."""
+    """`folder/<instance id>/{host,next_host,client}[.pub]`, and what is remembered of the machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,7 +38,8 @@ class KeyStore:
         place = self._folder / instance_id
         if not (place / "client.pub").exists():
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name in ("host", "client"):
+            # both host keys are on record before the machine is: whichever it shows is known
+            for name in ("host", "next_host", "client"):
                 pair = generate()
                 _write(place / name, pair.private)
                 _write(place / f"{name}.pub", pair.public)
@@ -36,18 +48,54 @@ class KeyStore:
     def load(self, instance_id: str) -> MachineKeys:
         """Raises FileNotFoundError where they were never made or are forgotten."""
         place = self._folder / instance_id
-        host, client = (KeyPair((place / n).read_text(), (place / f"{n}.pub").read_text()) for n in ("host", "client"))
-        return MachineKeys(host, client)
+        try:
+            # first, for it may become `host` meanwhile
+            next_host = _pair(place / "next_host")
+        except FileNotFoundError:
+            next_host = None
+        return MachineKeys(_pair(place / "host"), _pair(place / "client"), next_host)
 
-    def installed(self, instance_id: str) -> bool:
-        """Whether the runner was put onto that machine by this server or one before it."""
-        return (self._folder / instance_id / "installed").exists()
+    def confirm_host_key(self, instance_id: str) -> None:
+        """The machine shows `next_host` now: the one that others may have read opens nothing any more."""
+        place = self._folder / instance_id
+        if (place / "next_host").exists():
+            (place / "next_host").replace(place / "host")
+        if (place / "next_host.pub").exists():
+            (place / "next_host.pub").replace(place / "host.pub")
 
-    def mark_installed(self, instance_id: str) -> None:
-        _write(self._folder / instance_id / "installed", "")
+    def installed(self, instance_id: str) -> dict[str, Any] | None:
+        """What the machine said of itself when the runner was put onto it, by this server or one before it; None: not yet."""
+        try:
+            return cast(dict[str, Any], json.loads((self._folder / instance_id / "installed").read_text() or "{}"))
+        except FileNotFoundError:
+            return None
+
+    def mark_installed(self, instance_id: str, facts: dict[str, Any]) -> None:
+        self._note(instance_id, "installed", json.dumps(facts))
+
+    def carrier(self, instance_id: str) -> Literal["", "machine", "server"]:
+        """Who was chosen to carry its objects."""
+        try:
+            return cast(Literal["machine", "server"], (self._folder / instance_id / "carrier").read_text())
+        except FileNotFoundError:
+            return ""
+
+    def mark_carrier(self, instance_id: str, carrier: Literal["machine", "server"]) -> None:
+        self._note(instance_id, "carrier", carrier)
 
     def forget(self, instance_id: str) -> None:
         shutil.rmtree(self._folder / instance_id, ignore_errors=True)
+
+    def _note(self, instance_id: str, name: str, text: str) -> None:
+        place = self._folder / instance_id
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(place / f"{name}.new", text)
+        (place / f"{name}.new").replace(place / name)
+
+
+def _pair(path: Path) -> KeyPair:
+    private = path.read_text() if path.exists() else ""
+    return KeyPair(private, path.with_name(f"{path.name}.pub").read_text())
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import Instance, Job
-from dstack_cloud.domain.states import InstanceStatus, JobStatus, check_job
+from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_job
+from dstack_cloud.orchestrator.placement import place_text
 
-# an error that the user must fix: the next offer of the same backend would say the same
-FINAL_REFUSALS = frozenset({"NotAuthorized", "InvalidConfiguration"})
+# machines that went without a word, and machines in a row that never answered, before a job is given up
+MOST_LOST = 10
+MOST_MUTE = 3
+OUT_OF_TIME = "stopped because max_duration is over, which counts the running time of all attempts"
 
 _PHASES: Mapping[str, JobStatus] = {
     "downloading": JobStatus.DOWNLOADING,
@@ -36,13 +37,15 @@ _SAID = frozenset({"max_duration", "out_of_memory", "image"})
 
 @dataclass(frozen=True)
 class RunnerReport:
-    """The part of a runner's state that decides something."""
+    """The part of a runner's state that decides something. `started_at` is within the attempt by our own clock; `noticed`:
+    its cloud announced an interruption."""
 
     phase: str
     message: str = ""
     exit_code: int | None = None
     reason: str = ""
     started_at: float | None = None
+    noticed: bool = False
 
 
 def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
@@ -51,30 +54,6 @@ def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
     if job.attempt and all(launch.status is InstanceStatus.REFUSED for launch in used):
         return job.attempt
     return job.attempt + 1
-
-
-def next_offer(offers: Sequence[Offer], refused: Sequence[Instance]) -> Offer | None:
-    """The cheapest offer not refused yet in this attempt."""
-    tried = {launch.offer for launch in refused if launch.status is InstanceStatus.REFUSED}
-    closed = {launch.offer.backend for launch in refused if refusal_code(launch) in FINAL_REFUSALS}
-    left = [offer for offer in offers if offer not in tried and offer.backend not in closed]
-    return min(left, key=lambda offer: offer.sort_key, default=None)
-
-
-def refusal_code(launch: Instance) -> str:
-    """The error class at the head of `wrong`, "" where it wasn't refused."""
-    return launch.wrong.partition(":")[0] if launch.status is InstanceStatus.REFUSED else ""
-
-
-def no_offer_message(refused: Sequence[Instance]) -> str:
-    """ "11 offers tried: 8 NoCapacity, 2 QuotaExceeded; last: …"."""
-    if not refused:
-        return "no offer fits what the workflow asks for"
-    if len(refused) == 1:
-        return refused[0].wrong.partition(": ")[2]
-    counts = Counter(refusal_code(launch) for launch in refused)
-    kinds = ", ".join(f"{count} {code}" for code, count in counts.most_common())
-    return f"{len(refused)} offers tried: {kinds}; last: {refused[-1].wrong.partition(': ')[2]}"
 
 
 def stopped(job: Job, now: float) -> Job:
@@ -91,7 +70,8 @@ def finish(job: Job, status: JobStatus, now: float, *, reason: str = "", message
 def follow_report(job: Job, report: RunnerReport, now: float) -> Job:
     """The job after what its runner reported."""
     started = job.started_at if job.started_at is not None else report.started_at
-    job = replace(job, started_at=started, exit_code=report.exit_code)
+    since = job.running_since if job.running_since is not None else report.started_at
+    job = replace(job, started_at=started, running_since=since, exit_code=report.exit_code)
     if report.phase == "finished":
         return _ended(job, report, now)
     status = _PHASES.get(report.phase)
@@ -115,6 +95,45 @@ def _ended(job: Job, report: RunnerReport, now: float) -> Job:
     if report.message and report.reason in _SAID:
         message = report.message
     return finish(job, JobStatus.FAILED, now, reason=report.reason, message=message)
+
+
+def ran_for(job: Job, now: float) -> float:
+    """Seconds over all attempts: `max_duration` counts them together, so that interruptions can't make a job cost more."""
+    return job.ran + (0.0 if job.running_since is None else max(now - job.running_since, 0.0))
+
+
+def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job:
+    """The job goes on elsewhere, as its next attempt."""
+    what = "interrupted" if ending is Ending.INTERRUPTED else "the machine was lost"
+    why = f" ({instance.wrong})" if instance.wrong and ending is not Ending.INTERRUPTED else ""
+    return replace(
+        job,
+        status=check_job(job.status, JobStatus.PENDING),
+        message=f"{what} on {place_text(instance.offer)}{why}; going on elsewhere",
+        exit_code=None,
+        reason="",
+        instance_id="",
+        ran=ran_for(job, now),
+        running_since=None,
+        searching_since=now,
+        round=0,
+    )
+
+
+def too_many_lost(launches: Sequence[Instance]) -> str:
+    """Why the job isn't tried on yet another machine; "" while it is."""
+    tried = [launch for launch in launches if launch.status is not InstanceStatus.REFUSED]
+    lost = [launch for launch in tried if launch.ending in (Ending.LOST, Ending.MUTE)]
+    mute = [launch for launch in tried[-MOST_MUTE:] if launch.ending is Ending.MUTE]
+    if len(mute) >= MOST_MUTE:
+        return f"{MOST_MUTE} machines in a row never answered: {_each(mute)}"
+    if len(lost) >= MOST_LOST:
+        return f"{len(lost)} machines were lost without notice: {_each(lost)}"
+    return ""
+
+
+def _each(launches: Sequence[Instance]) -> str:
+    return "; ".join(f"attempt {each.attempt} on {place_text(each.offer)}: {each.wrong}" for each in launches)
 
 
 def wanted(instance: Instance, job: Job | None) -> bool:

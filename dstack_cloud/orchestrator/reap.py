@@ -20,14 +20,16 @@ class Orphan:
 
 
 def find_orphans(world: World) -> list[Orphan]:
-    """The listing is read before the rows: a machine made in between has its row already, because intent comes first."""
+    """The rows are read after the listing, for a machine made meanwhile has its row already, because intent comes first; and
+    before it, for one that ended meanwhile is on an old list."""
+    alive = {instance.id for instance in world.database.instances.alive()}
     listed = [
         (project, name, machine)
         for project, backends in world.backends.items()
         for name, backend in backends.items()
         for machine in _owned(backend)
     ]
-    alive = {instance.id for instance in world.database.instances.alive()}
+    alive |= {instance.id for instance in world.database.instances.alive()}
     return [Orphan(project, name, machine) for project, name, machine in listed if machine.key not in alive]
 
 

@@ -6,8 +6,8 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from dstack_cloud import errors
@@ -17,19 +17,29 @@ from dstack_cloud.domain.states import InstanceStatus
 from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.orchestrator.couriers import Couriers
 from dstack_cloud.orchestrator.reap import reap
+from dstack_cloud.orchestrator.workers import Workers
 from dstack_cloud.orchestrator.world import World
 
 log = logging.getLogger(__name__)
 
-WORKERS = 16
+# most of what a step does is to wait for a cloud or a machine
+WORKERS = 32
+# steps of machines may all wait for the pace that a cloud bears: jobs, and what else is new, don't wait with them
+FOR_JOBS = 8
+# how long steps under way may take when the server ends. They may be cut anywhere: the next server takes them again
+STOP_SECONDS = 3.0
 # how long a database that fails is left alone
 BROKEN_SECONDS = 2.0
+# between two looks while most workers are busy
+CROWDED_SECONDS = 0.25
 # what a time server may correct without anyone noticing, seconds
 CLOCK_SET_BACK = 5.0
+# what lies between two looks at the clock of a server that is awake, beyond the longest poll
+ASLEEP = 30.0
 
 
 class Scheduler:
-    """`start` begins; `wake` makes it look at once; `stop` waits for the steps under way."""
+    """`start` begins; `wake` makes it look at once; `stop` waits a little for the steps under way."""
 
     def __init__(self, world: World) -> None:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -39,13 +49,15 @@ class Scheduler:
         self._woken = True
         self._stopping = False
         self._free = WORKERS
-        self._pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="step")
+        self._workers = Workers(WORKERS, "step")
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
         self._reap_at = 0.0
         self._looked_at = 0.0
+        self._crowded = False
 
     def start(self) -> None:
         """Looks first at everything that the server before this one may have left in the middle."""
+        self.world.awake.since = self._looked_at = self.world.clock()
         self._wake_all()
         self._thread.start()
 
@@ -64,8 +76,9 @@ class Scheduler:
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
-        self._thread.join()
-        self._pool.shutdown(wait=True)
+        deadline = time.monotonic() + STOP_SECONDS
+        self._thread.join(STOP_SECONDS)
+        self._workers.stop(max(deadline - time.monotonic(), 0.0))
         self.couriers.shutdown()
 
     def _loop(self) -> None:
@@ -98,23 +111,32 @@ class Scheduler:
             return max(self._free, 0)
 
     def _idle_seconds(self) -> float:
+        if self._crowded:
+            # what is due may have to wait for a worker, who says when it is free
+            return CROWDED_SECONDS
         due = self.world.database.next_due()
         now = self.world.clock()
         ends = [now + self.world.timing.poll, self._reap_at] + ([due] if due is not None else [])
         return min(max(min(ends) - now, 0.005), self.world.timing.poll)
 
     def _look_at_clock(self) -> None:
-        """Rows that wait for a time which is now far ahead, because the computer's clock was set back, are due."""
+        """Rows that wait for a time which is now far ahead, because the computer's clock was set back, are due. After a sleep
+        no machine is blamed for what it seems not to have done meanwhile."""
         now, before = self.world.clock(), self._looked_at
         self._looked_at = now
         if now < before - CLOCK_SET_BACK:
             log.warning("the clock was set back by %.0f s", before - now)
             self._reap_at = now
+            self.world.awake.since = now
             self._wake_all()
+        elif now > before + self.world.timing.poll + ASLEEP:
+            log.info("asleep for %.0f s", now - before)
+            self.world.awake.since = now
 
     def _hand_out(self, free: int) -> None:
         now, lease = self.world.clock(), self.world.timing.lease
-        machines = self.world.database.instances.claim(self.owner, now=now, lease=lease, limit=free)
+        self._crowded = free <= FOR_JOBS
+        machines = self.world.database.instances.claim(self.owner, now=now, lease=lease, limit=free - FOR_JOBS)
         for instance in machines:
             self._submit(self._instance_step, instance)
         if free > len(machines):
@@ -130,7 +152,7 @@ class Scheduler:
     def _submit(self, step: Callable[..., None], row: object) -> None:
         with self._condition:
             self._free -= 1
-        self._pool.submit(self._run, step, row)
+        self._workers.submit(lambda: self._run(step, row))
 
     def _run(self, step: Callable[..., None], row: object) -> None:
         try:

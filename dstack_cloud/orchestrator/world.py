@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Backend
+from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.orchestrator.observations import Observations
 from dstack_cloud.runner_bootstrap.link import RunnerLink
 from dstack_cloud.ssh.endpoint import Trust
 from dstack_cloud.storage.base import Store
@@ -21,7 +23,13 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. `poll` is only the safety net behind the wake-ups; `boot` is how long a machine may take to answer."""
+    """Seconds. `poll` is only the safety net behind the wake-ups; `boot` is how long a machine may take to answer.
+
+    `refused_retry` is how long a create call without a clear answer is repeated, `throttled` one that is one too many; `absence`
+    is for how long the backend's list must then lack the machine before another is asked for, and `unlisted` how long that list
+    may be out of reach (by then the machine, if there is one, has ended itself). `settle` is how long a cloud may take to know a machine that it just made.
+    `saving` is the time to save a job's outputs after its `max_duration`.
+    """
 
     lease: float = 600.0
     poll: float = 15.0
@@ -30,7 +38,27 @@ class Timing:
     boot: float = 300.0
     unreachable: float = 600.0
     refused_retry: float = 120.0
+    throttled: float = 900.0
+    absence: float = 10.0
+    unlisted: float = 900.0
+    settle: float = 10.0
+    saving: float = 1800.0
     reap: float = 60.0
+
+
+class StoreAccess(Protocol):
+    """How machines may reach a project's store. `url` is the store's, `options` what isn't secret of its settings."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+        """Credentials for the objects below `prefixes` that are good for so long (or as long as the cloud allows), in obstore's
+        names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
+        ...
 
 
 class Links(Protocol):
@@ -48,6 +76,15 @@ class Links(Protocol):
 
     def forget(self, instance: Instance, *, keys: bool) -> None:
         """Closes the connection; with `keys` the key files go too."""
+        ...
+
+    def carrier_of(self, instance: Instance) -> Literal["", "machine", "server"]:
+        """Who was chosen to carry its objects; "": nobody yet."""
+        ...
+
+    def send_courier(self, instance: Instance, errand: Errand, store: MachineStore | None) -> bool:
+        """Whether the machine carries its objects itself; from then on that is settled. Asked again, it brings what a reboot
+        loses, and newer credentials. Without `store` the server carries. Raises RunnerUnreachable, SshError."""
         ...
 
 
@@ -78,6 +115,17 @@ class Changes:
             return self._count
 
 
+class Awake:
+    """Since when this server has been awake: what passed while it was down, stopped or asleep is held against no machine."""
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
+
+    def count(self, seconds: float, now: float) -> float:
+        """So many of the last `seconds` as the server was awake."""
+        return min(seconds, max(now - self.since, 0.0))
+
+
 def _forgotten(what: str) -> errors.ConfigurationError:
     return errors.ConfigurationError(
         f"{what} isn't in the configuration any more, and has unfinished jobs or machines",
@@ -99,6 +147,9 @@ class World:
     ca_bundle: str = ""
     timing: Timing = field(default_factory=Timing)
     changes: Changes = field(default_factory=Changes)
+    awake: Awake = field(default_factory=Awake)
+    observations: Observations = field(default_factory=Observations)
+    access: Mapping[str, StoreAccess] = field(default_factory=dict)
     wake: Callable[[], None] = lambda: None
 
     def backend_of(self, instance: Instance) -> Backend:

@@ -41,7 +41,8 @@ class SocketLike(Protocol):
 
 @dataclass(frozen=True)
 class RunnerState:
-    """The protocol's state: times are the machine's clock in seconds, sizes bytes."""
+    """The protocol's state: times are the machine's clock in seconds, sizes bytes. `notice_at`: when an interruption was
+    announced."""
 
     seq: int
     phase: str
@@ -55,11 +56,27 @@ class RunnerState:
     warnings: tuple[str, ...]
     started_at: float | None
     ended_at: float | None
+    notice_at: float | None = None
 
     @staticmethod
     def of(raw: dict[str, Any]) -> RunnerState:
-        known = {field.name: raw[field.name] for field in fields(RunnerState)}
+        known = {field.name: raw[field.name] for field in fields(RunnerState) if field.name in raw}
         return RunnerState(**{**known, "outputs": tuple(raw["outputs"]), "warnings": tuple(raw["warnings"])})
+
+
+class Output(Iterator[bytes]):
+    """The tar stream of one output. `sync`, once the first chunk is there: the number that the runner gave it (None: none)."""
+
+    def __init__(self, begin: Callable[[Output], Iterator[bytes]]) -> None:
+        self.sync: int | None = None
+        self._chunks = begin(self)
+
+    def take_number(self, headers: dict[str, str]) -> None:
+        number = headers.get("x-sync", "")
+        self.sync = int(number) if number.isdigit() else None
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
 
 
 class RunnerLink:
@@ -103,9 +120,12 @@ class RunnerLink:
     def stop(self, abort: bool = False) -> None:
         self._ask("POST", "/v1/stop", json.dumps({"abort": abort}).encode())
 
-    def output(self, name: str) -> Iterator[bytes]:
-        """The tar stream of one of the state's outputs."""
-        return self._stream(f"/v1/outputs/{name}", ANSWER_SECONDS)
+    def output(self, name: str, base: int | None = None) -> Output:
+        """The tar stream of one of the state's outputs; of `artifacts` also while the job runs. With `base`, the number of an
+        earlier stream, what is unchanged since then has no content (DSTACK.unchanged)."""
+        query = "" if base is None else f"?base={base}"
+        path = f"/v1/outputs/{name}{query}"
+        return Output(lambda output: self._stream(path, ANSWER_SECONDS, output.take_number))
 
     def collected(self) -> None:
         """Everything has been saved: the runner ends."""
@@ -145,10 +165,13 @@ class RunnerLink:
         self._give_back(connection)
         return _check(status, answer)
 
-    def _stream(self, path: str, seconds: float | None) -> Iterator[bytes]:
+    def _stream(
+        self, path: str, seconds: float | None, head: Callable[[dict[str, str]], None] = lambda headers: None
+    ) -> Iterator[bytes]:
+        """`head` is given the answer's headers before the first chunk."""
         connection = self._connect()
         try:
-            yield from connection.stream(path, seconds)
+            yield from connection.stream(path, seconds, head)
         finally:
             self._drop(connection)
 
@@ -220,13 +243,14 @@ class _Connection:
         except (OSError, EOFError, ValueError) as error:
             raise _broken(error) from error
 
-    def stream(self, path: str, seconds: float | None) -> Iterator[bytes]:
+    def stream(self, path: str, seconds: float | None, head: Callable[[dict[str, str]], None]) -> Iterator[bytes]:
         try:
             self._stream.settimeout(seconds)
             self._stream.sendall(_head("GET", path, "Content-Length: 0"))
             status, headers = self._read_head()
             if status != 200:
                 _check(status, b"".join(self._body(headers)))
+            head(headers)
             yield from self._body(headers)
         except (OSError, EOFError, ValueError) as error:
             raise _broken(error) from error

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dstack_cloud import errors
+from dstack_cloud.backends.aws.resources.lending import S3Access
 from dstack_cloud.backends.base import Backend
-from dstack_cloud.backends.registry import make_backends
+from dstack_cloud.backends.registry import make_backends, store_access
 from dstack_cloud.db import open_database
 from dstack_cloud.domain.configuration import Configuration, Source, parse_configuration
 from dstack_cloud.domain.repositories import Database
@@ -50,12 +51,17 @@ def wire(home: Path) -> Server:
     if not os.environ.get("DSTACK_DATABASE"):
         # the lock on the state folder says that whoever held these rows is dead
         database.forget_leases()
+    backends = {name: _backends(home, name, configuration, installation) for name in configuration.projects}
+    access = _access(configuration)
     world = World(
         clock=time.time,
         database=database,
-        stores={name: _store(home, name, configuration) for name in configuration.projects},
-        backends={name: _backends(home, name, configuration, installation) for name in configuration.projects},
-        links=RunnerLinks(KeyStore(home / "keys")),
+        stores={name: _store(home, name, configuration, access.get(name)) for name in configuration.projects},
+        backends=backends,
+        access=access,
+        links=RunnerLinks(
+            KeyStore(home / "keys"), lambda instance: backends.get(instance.project, {}).get(instance.offer.backend)
+        ),
         unsealer=sealer,
         installation=installation,
         ca_bundle=_ca_bundle(configuration),
@@ -84,9 +90,18 @@ def _installation(home: Path) -> str:
     return path.read_text().strip()
 
 
-def _store(home: Path, project: str, configuration: Configuration) -> Store:
-    url = configuration.projects[project].store or (home / "store" / project).as_uri()
-    return open_store(url)
+def _access(configuration: Configuration) -> dict[str, S3Access]:
+    """By project, for those whose store is in a cloud."""
+    found = {name: store_access(p.store, p.store_options, p.settings) for name, p in configuration.projects.items()}
+    return {name: access for name, access in found.items() if access is not None}
+
+
+def _store(home: Path, project: str, configuration: Configuration, access: S3Access | None) -> Store:
+    settings = configuration.projects[project]
+    if access is not None:
+        return open_store(access.url, options=access.options, credentials=access.credentials)
+    url = settings.store or (home / "store" / project).as_uri()
+    return open_store(url, options=settings.store_options)
 
 
 def _backends(home: Path, project: str, configuration: Configuration, installation: str) -> Mapping[str, Backend]:

@@ -8,6 +8,7 @@ from dstack_cloud.domain.states import InstanceStatus
 from dstack_cloud.orchestrator.dispatch import image_of
 from dstack_cloud.services import runs
 from dstack_cloud.services.context import Context
+from dstack_cloud.ssh.endpoint import Trust
 
 
 def job_access(context: Context, project: str, name: str) -> list[schemas.AccessView]:
@@ -22,15 +23,21 @@ def _access(context: Context, job: Job) -> schemas.AccessView | None:
         return None
     in_container = image_of(job.spec, context.world.backend_of(instance).capabilities) is not None
     remote = instance.endpoint.startswith("ssh:")
-    trust = context.world.links.trust(instance) if remote else None
+    trust = context.world.links.trust(instance) if remote else Trust("", ())
     return {
+        **_way(instance.endpoint if remote else "", trust),
+        "jumps": [_way(jump.endpoint, jump.trust) for jump in trust.jumps],
         "job": job.name,
-        "endpoint": instance.endpoint if remote else "",
-        "client_key": trust.client_key if trust else "",
-        "host_keys": list(trust.host_keys) if trust else [],
+        "attempt": instance.id,
+        "container": in_container,
+        "folder": job.spec.working_dir,
         "ports": [
             # a container's port is published under the local number; a process listens on its own
             {"app": port.app, "local": port.local, "target": port.local if in_container else port.app}
             for port in job.spec.ports
         ],
     }
+
+
+def _way(endpoint: str, trust: Trust) -> schemas.WayView:
+    return {"endpoint": endpoint, "client_key": trust.client_key, "host_keys": list(trust.host_keys)}

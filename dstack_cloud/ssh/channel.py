@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import paramiko
 
-# paramiko copies what is left of a buffer with each packet it sends: large ones would take quadratic time
-PIECE = 1 << 18
+# what fits into one packet: paramiko copies all that is left of a larger buffer with each packet it sends
+PIECE = (1 << 15) - 64
 
 
 def pieces(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
@@ -35,8 +35,11 @@ class ChannelSocket:
         self._channel.settimeout(seconds)
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        for piece in pieces(data):
-            self._channel.sendall(piece)
+        try:
+            for piece in pieces(data):
+                self._channel.sendall(piece)
+        except EOFError as cause:
+            raise ConnectionResetError("the SSH connection broke off") from cause
 
     def recv(self, size: int) -> bytes:
         data = self._channel.recv(size)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from dstack_cloud.errors import SshError
 
+# how a host key that is given as its hash begins
+FINGERPRINT = "SHA256:"
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -35,7 +38,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 @dataclass(frozen=True)
 class Trust:
-    """`client_key` is our private key (OpenSSH PEM); `host_keys` are the public lines, or `SHA256:…` fingerprints, any of which
+    """`client_key` is our private key (OpenSSH or PEM text; "": whatever the user's agent holds); `host_keys` are the public lines, or `SHA256:…` fingerprints, any of which
     the machine may show. `jumps` are the machines on the way to it, the nearest to us first."""
 
     client_key: str

@@ -47,6 +47,13 @@ class Connections:
                 kept.close()
             return fresh
 
+    def retrust(self, endpoint: str, before: Trust, after: Trust) -> None:
+        """What is kept for the one is from now on found under the other: the machine got another host key."""
+        with self._lock:
+            kept = self._kept.pop((endpoint, before), None)
+            if kept is not None:
+                self._kept[(endpoint, after)] = kept
+
     def forget(self, endpoint: str) -> None:
         """Closes what is kept for a machine that is gone."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from dstack_cloud.errors import SshError
@@ -13,7 +13,7 @@ from dstack_cloud.errors import SshError
 LOOPBACK = "127.0.0.1"
 # How many ports from the one asked for on are tried
 TRIES = 100
-CHUNK = 1 << 16
+CHUNK = 1 << 20
 BACKLOG = 128
 
 CONNECT_SECONDS = 10.0
@@ -152,16 +152,33 @@ def answers(open_stream: Opener) -> bool:
         stream.close()
 
 
-def _listen(wanted: int) -> socket.socket:
+def free_ports(wanted: int) -> Iterator[int]:
+    """Ports of this computer that are free at the moment: the wanted one or those above it, at last any; any for 0."""
     # at last any port: the wanted one may be among those that only root may take
     for port in [*range(wanted, min(wanted + TRIES, 65536)), 0] if wanted else [0]:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
-            listener.listen(BACKLOG)
+            with _bound(port) as probe:
+                found = int(probe.getsockname()[1])
         except OSError:
-            listener.close()
             continue
-        return listener
+        yield found
+
+
+def _bound(port: int) -> socket.socket:
+    """Raises OSError where it is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen(wanted: int) -> socket.socket:
+    for port in free_ports(wanted):
+        with contextlib.suppress(OSError):  # somebody was faster
+            return _bound(port)
     raise SshError("no port is free on this computer", "close programs that hold many connections")

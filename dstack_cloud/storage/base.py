@@ -17,13 +17,12 @@ class ObjectInfo:
 
 
 class Store(Protocol):
-    @property
-    def width(self) -> int:
-        """How many small transfers side by side are fastest; 1 for a local disk."""
-        ...
+    """`width`: how many small transfers side by side are fastest; 1 for a local disk."""
 
-    def put(self, key: str, chunks: bytes | Iterable[bytes]) -> None:
-        """Writes or replaces; nothing is visible until all chunks are in (an exception from `chunks` leaves nothing)."""
+    width: int
+
+    def put(self, key: str, chunks: bytes | Iterable[bytes], *, size: int = 0) -> None:
+        """Writes or replaces; `size`: how many bytes will come, where that is known: it is only ever a hint. Nothing is visible until all chunks are in (an exception from `chunks` leaves nothing)."""
         ...
 
     def create(self, key: str, data: bytes) -> bool:
@@ -39,6 +38,10 @@ class Store(Protocol):
         ...
 
     def exists(self, key: str) -> bool: ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Within the store, without moving bytes through here where it can. Raises errors.NotFound."""
+        ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below `prefix` (which ends in "/"), sorted by key."""

@@ -2,6 +2,7 @@ r"""Keys as the stores take them. Any Unix file name must do, for artifacts are 
 
 - control characters and bytes that aren't UTF-8 (as surrogates, see PEP 383): `%0A`, and a `%` that would then be
   misread (also one at the end of a name): `%25`. Ordinary names stay as they are, so that people can browse.
+- a backslash: `%5C` (SeaweedFS and Azure take it for a slash);
 - a name that ends in `#` and digits: the `#` as `%23` (the local store keeps half-written objects under such names);
 - names over 240 bytes are cut in pieces, each but the last ending in `%` (a file system's limit is 255, and the local store adds a
   few to what it writes).
@@ -15,7 +16,7 @@ from dstack_cloud import errors
 
 _LONGEST_NAME = 240
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|%(?=[0-9A-F]{2})|%$|#(?=[0-9]+$)")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\udc80-\udcff]|%(?=[0-9A-F]{2})|%$|#(?=[0-9]+$)")
 _PLAIN = re.compile(r"[A-Za-z0-9._/=+@~ -]*")
 
 

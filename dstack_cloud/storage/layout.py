@@ -4,16 +4,29 @@ code/<sha256>.tar.zst                               a snapshot of a working fold
 runs/<run>/<job>/attempts/<n>/status.json           the runner's last state, whole
 runs/<run>/<job>/attempts/<n>/logs/<first byte>-<ms>.log    a chunk: its offset in the stream, and when its first byte came
 runs/<run>/<job>/attempts/<n>/log_times.txt         "<offset> <ms>" lines, when the small chunks have been joined
-runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can browse
+runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can browse: what the attempt left at its end
+runs/<run>/<job>/attempts/<n>/saves/<save>/<path>   the same of a save while the job was running, which has a name of its own
 runs/<run>/<job>/manifests/<n>.json                 what counts; the highest n holds
 cache/<workflow>/<key>.tar.zst                      one cache path, packed
 status/<attempt>/<sequence>-<state>                 the state is in the key
+checks/<token>                                      is there for a moment, while somebody looks whether the store can be used
+
+No object that a manifest names is ever written again: a save while the job runs writes under a new name, the attempt's last one
+to artifacts/, where nothing was before it. So a save that breaks off anywhere leaves what the newest manifest names untouched.
+When the job is over, everything that its last manifest names is brought together in artifacts/ of the last attempt, and the
+rest is removed (`published.settle`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+
+CHECKS = "checks/"
+
+
+def check(token: str) -> str:
+    return f"{CHECKS}{token}"
 
 
 def code(sha256: str) -> str:
@@ -65,6 +78,14 @@ class JobPlace:
     def manifests(self) -> str:
         return f"{self.prefix}manifests/"
 
+    @property
+    def attempts(self) -> str:
+        return f"{self.prefix}attempts/"
+
+    def is_output(self, key: str) -> bool:
+        """Whether it is an object of a file that some attempt left, of those below `attempts`."""
+        return key.removeprefix(self.attempts).split("/", 2)[1] in ("artifacts", "saves")
+
     def manifest(self, number: int) -> str:
         return f"{self.manifests}{number:06d}.json"
 
@@ -98,8 +119,14 @@ class AttemptPlace:
     def log_chunk(self, first_byte: int, milliseconds: int) -> str:
         return f"{self.logs}{first_byte:016d}-{milliseconds:013d}.log"
 
-    def artifact(self, path: str) -> str:
-        return f"{self.artifacts}{path}"
+    def artifact(self, path: str, save: str = "") -> str:
+        """`save`: the name of the save while the job was running; "": the attempt's last one."""
+        return f"{self.prefix}saves/{save}/{path}" if save else f"{self.artifacts}{path}"
+
+
+def read_manifest(key: str) -> int:
+    """The number of a manifest's key."""
+    return int(key.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def read_log_chunk(key: str) -> tuple[int, int]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dstack_cloud.backends.base import Backend, Health, Launch, Observed
+from dstack_cloud.backends.base import Backend, Breakable, Fault, Health, Launch, Observed
 from dstack_cloud.backends.sandbox.backend import SandboxBackend
 from dstack_cloud.backends.sandbox.config import SandboxConfig
 from dstack_cloud.domain.resources import GpuRequirement, Requirements
-from dstack_cloud.errors import InvalidConfiguration
+from dstack_cloud.errors import InvalidConfiguration, NotFound
 
 BOOT_SECONDS = 120
 END_SECONDS = 60
@@ -104,6 +104,11 @@ class TestSandbox(BackendContract):
         yield made
         made.terminate([owned.ref for owned in made.list_owned()])
         made.close()
+
+    def test_it_can_be_broken_but_not_what_is_not_there(self, backend):
+        assert isinstance(backend, Breakable)
+        with pytest.raises(NotFound):
+            backend.inflict("dstack-never-was", Fault.KILL)
 
     def test_another_installation_neither_sees_nor_takes_it(self, backend, launch, tmp_path):
         ref = backend.create(launch)

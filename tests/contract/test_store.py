@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
 
 from dstack_cloud import errors
 from dstack_cloud.storage.keys import to_key, to_path
 from dstack_cloud.storage.store import PART, ObjectStore, open_store
+from tests.fakes.seaweed import Seaweed
 
 ODD_NAMES = [
     "a b", "ünï/ço", "100%", "a%20b", "~", "~/x", ".hidden", "..x", "a#1", "d#1/b", "#5", "tab\tx", "line\nx", "back\\slash",
@@ -186,6 +190,93 @@ class TestLocal(StoreContract):
         (tmp_path / "file").write_text("")
         with pytest.raises(errors.ConfigurationError, match="can't be made"):
             open_store((tmp_path / "file" / "x").as_uri())
+
+
+class RemoteContract(StoreContract):
+    """What holds of every store at the other end of a connection."""
+
+    def test_credentials_can_be_asked_for(self, store, options):
+        asked = []
+
+        def credentials():
+            asked.append(1)
+            key = {name: options[name] for name in ("access_key_id", "secret_access_key")}
+            return {**key, "token": None, "expires_at": None}
+
+        plain = {name: value for name, value in options.items() if name not in ("access_key_id", "secret_access_key")}
+        lent = open_store(store_url(store), options=plain, credentials=credentials)
+        lent.put("a", b"1")
+        assert (lent.get("a"), store.get("a")) == (b"1", b"1")
+        assert asked
+
+    def test_copies_within_the_store(self, store):
+        store.put("a/b", b"1")
+        store.copy("a/b", "c d")
+        assert store.get("c d") == b"1"
+
+    def test_a_read_of_many_pieces_is_of_one_object(self, store):
+        store.put("a", bytes(3 * PART))
+        chunks = store.open("a")
+        first = next(chunks)
+        store.put("a", b"1" * (3 * PART))
+        try:
+            rest = b"".join(chunks)
+        except errors.StoreError:
+            return
+        assert first + rest == bytes(3 * PART)
+
+
+def store_url(store: ObjectStore) -> str:
+    return store._target.url
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[tuple[str, dict[str, str]]]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"endpoint": f"http://{host}:{port}", "region": "us-east-1", "allow_http": "true"}
+    options |= {"access_key_id": "AKIATEST", "secret_access_key": "secretsecret"}
+    key = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "secretsecret"}
+    boto3.client("s3", endpoint_url=options["endpoint"], region_name="us-east-1", **key).create_bucket(Bucket="box")
+    yield "s3://box", options
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[Seaweed]:
+    with Seaweed() as server:
+        yield server
+
+
+@pytest.mark.moto
+class TestMoto(RemoteContract):
+    @pytest.fixture
+    def options(self, bucket):
+        return bucket[1]
+
+    @pytest.fixture
+    def store(self, bucket):
+        return open_store(f"{bucket[0]}/{uuid.uuid4()}", options=bucket[1])
+
+
+@pytest.mark.seaweed
+class TestSeaweed(RemoteContract):
+    @pytest.fixture
+    def options(self, seaweed):
+        return seaweed.options()
+
+    @pytest.fixture
+    def store(self, seaweed):
+        return open_store(f"s3://first/{uuid.uuid4()}", options=seaweed.options())
+
+    def test_other_words_where_the_key_is_wrong(self, store, options):
+        for wrong in ({"secret_access_key": "other"}, {"access_key_id": "OTHER"}):
+            refused = open_store(store_url(store), options={**options, **wrong})
+            with pytest.raises(errors.StoreError) as caught:
+                refused.put("a", b"1")
+            assert caught.value.hint
+            assert "other" not in f"{caught.value.summary} {caught.value.hint}"
 
 
 def write_forever(url: str) -> None:

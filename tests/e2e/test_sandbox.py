@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -171,6 +172,11 @@ def test_a_machine_that_dies(user: User) -> None:
     until(lambda: process.stdout.readline() == b"ready\n")
     [machine] = engine.instances(user)
     DockerClient().call("POST", f"/containers/dstack-{machine}/kill")
+    # on another machine
+    until(lambda: process.stdout.readline() == b"ready\n")
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "was lost: it was killed" in err.decode()
+    assert process.returncode == 130
+    assert "attempt 1 on sandbox/sandbox.small: lost (it was killed)" in err.decode()
+    [job] = user.runs()[0]["jobs"]
+    assert [instance["ending"] for instance in job["instances"]] == ["lost", ""]

@@ -20,10 +20,10 @@ class FailingStore(ObjectStore):
         if any(part in key for part in self.broken):
             raise errors.StoreError(f"no answer for {key}", "wait")
 
-    def put(self, key: str, chunks: bytes | Iterable[bytes]) -> None:
+    def put(self, key: str, chunks: bytes | Iterable[bytes], *, size: int = 0) -> None:
         self._check(key)
         self.puts.append(key)
-        super().put(key, chunks)
+        super().put(key, chunks, size=size)
 
     def create(self, key: str, data: bytes) -> bool:
         self._check(key)

@@ -1,6 +1,7 @@
 """A world with a seed: a backend, runners and crashes, all in memory, around the real steps and the real database.
 
-Every call to the outside may fail before its effect, fail after it (the answer is lost), or be where the server dies.
+Every call to the outside may fail before its effect, fail after it (the answer is lost), or be where the server dies. Machines
+may be taken back with notice, die without, be cut off while they go on working, or turn up long after the call that made them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
@@ -19,8 +21,9 @@ from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
 from dstack_cloud.domain.runs import Instance, Job, Run
-from dstack_cloud.domain.states import JobStatus
+from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs
+from dstack_cloud.orchestrator.observations import Observations
 from dstack_cloud.orchestrator.reap import reap
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.storage import layout
@@ -33,11 +36,19 @@ class Crash(BaseException):
 
 @dataclass
 class Chance:
-    """Probabilities of what may go wrong at each outside call."""
+    """Probabilities of what may go wrong: `crash`, `fault` at each outside call, `late` at each create call; `interrupt`, `lose`
+    and `cut` in each round."""
 
     rng: random.Random
     crash: float = 0.0
     fault: float = 0.0
+    late: float = 0.0
+    interrupt: float = 0.0
+    lose: float = 0.0
+    cut: float = 0.0
+
+    def hits(self, probability: float) -> bool:
+        return probability > 0 and self.rng.random() < probability
 
     def before(self) -> None:
         self._roll()
@@ -52,38 +63,75 @@ class Chance:
             raise errors.Unavailable("the answer was lost")
 
 
+def an_offer(instance_type: str = "t0", price: float | None = 1.0, **changes: Any) -> Offer:
+    machine = Machine(cpu=1, memory=1)
+    return Offer(
+        **{
+            "backend": "sim",
+            "region": "r",
+            "machine": machine,
+            **changes,
+            "instance_type": instance_type,
+            "price": price,
+        }
+    )
+
+
 @dataclass
 class SimBackend:
+    """`refuse`: so many calls more find no capacity. `refusals`: what each offer's create call raises, by its key. A machine in
+    `coming` is there from that moment on; the call that made it got no answer."""
+
     chance: Chance
     name: str = "sim"
     refuse: int = 0
+    remote: bool = False
+    catalogue: list[Offer] = field(default_factory=lambda: [an_offer(f"t{n}", float(n)) for n in range(4)])
+    refusals: dict[tuple[str, str, str, str, bool], errors.BackendError] = field(default_factory=dict)
     machines: dict[str, str] = field(default_factory=dict)
     created: Counter[str] = field(default_factory=Counter)
+    coming: dict[str, float] = field(default_factory=dict)
+    now: float = 0.0
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(containers=True, default_image=None, remote=False)
+        return Capabilities(containers=True, default_image=None, remote=self.remote)
 
     def validate(self) -> list[Finding]:
         return []
 
     def offers(self, requirements: Requirements) -> list[Offer]:
-        machine = Machine(cpu=1, memory=1)
-        return [
-            Offer(backend=self.name, region="r", instance_type=f"t{n}", machine=machine, price=float(n))
-            for n in range(4)
-        ]
+        return self.catalogue
 
     def create(self, launch: Launch) -> str:
         self.chance.before()
-        if launch.key not in self.machines and self.refuse > 0:
-            self.refuse -= 1
-            raise errors.NoCapacity("none left")
-        if self.machines.get(launch.key) is None:
+        if launch.key not in self.machines:
+            self._refuse(launch)
             self.created[launch.key] += 1
             self.machines[launch.key] = "running"
         self.chance.after()
         return launch.key
+
+    def _refuse(self, launch: Launch) -> None:
+        if launch.key in self.coming:
+            raise errors.Unavailable("still no answer")
+        if self.created[launch.key]:
+            raise errors.NoCapacity("the machine of this launch ended before")
+        if self.refuse > 0:
+            self.refuse -= 1
+            raise errors.NoCapacity("none left")
+        if refusal := self.refusals.get(launch.offer.key):
+            raise refusal
+        if self.chance.hits(self.chance.late):
+            self.coming[launch.key] = self.now + self.chance.rng.uniform(0, 400)
+            raise errors.Unavailable("no answer")
+
+    def arrive(self, now: float) -> None:
+        self.now = now
+        for key in [key for key, moment in self.coming.items() if moment <= now]:
+            del self.coming[key]
+            self.created[key] += 1
+            self.machines[key] = "running"
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         self.chance.before()
@@ -111,6 +159,11 @@ class SimRunners:
     phases: dict[str, list[str]] = field(default_factory=dict)
     started: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
+    life: tuple[str, ...] = ("downloading", "running", "running", "uploading", "finished")
+
+    def working(self) -> list[str]:
+        """Whose machine is there and whose job hasn't ended."""
+        return [key for key, phases in self.phases.items() if key in self.backend.machines and phases]
 
     def prepare(self, instance: Instance) -> str:
         return ""
@@ -133,7 +186,7 @@ class SimLink:
         self.runners.chance.before()
         if self.instance_id not in self.runners.phases:
             self.runners.started[self.instance_id] += 1
-            self.runners.phases[self.instance_id] = ["downloading", "running", "running", "uploading", "finished"]
+            self.runners.phases[self.instance_id] = list(self.runners.life)
         self.runners.chance.after()
 
     def stop(self, abort: bool) -> None:
@@ -152,7 +205,10 @@ class SimCouriers:
         pass
 
     def unreachable_for(self, instance_id: str) -> float:
-        return 1.0 if self._simulation.lost else 0.0
+        cut = self._simulation.cut_at.get(instance_id)
+        if cut is not None:
+            return self._simulation.now - cut + 1.0
+        return 0.0 if instance_id in self._simulation.backend.machines else 1.0
 
 
 class Open:
@@ -163,11 +219,11 @@ class Open:
 class Simulation:
     """One run of one job. `go` steps until nothing is left to do."""
 
-    def __init__(self, folder: Path, chance: Chance, refuse: int = 0) -> None:
+    def __init__(self, folder: Path, chance: Chance, refuse: int = 0, *, remote: bool = False) -> None:
         self.chance = chance
         self.now = 1000.0
-        self.lost = False
-        self.backend = SimBackend(chance, refuse=refuse)
+        self.cut_at: dict[str, float] = {}
+        self.backend = SimBackend(chance, refuse=refuse, remote=remote)
         self.runners = SimRunners(chance, self.backend)
         self.store = open_store("memory://")
         self.database = open_database(f"sqlite:///{folder / 'sim.db'}")
@@ -179,11 +235,15 @@ class Simulation:
             links=self.runners,  # type: ignore[arg-type]  # its link is the simulated one
             unsealer=Open(),
             installation="sim",
+            observations=Observations(spacing=0.0),
         )
 
-    def submit(self) -> Job:
-        spec = JobSpec(workflow="train", provider="bash", requirements=Requirements(backends=("sim",)))
-        job = Job("shady-1.train", "r", "main", "shady-1", "train", spec, status=JobStatus.SUBMITTED)
+    def submit(self, **changes: Any) -> Job:
+        """`changes` of the job's specification."""
+        spec = JobSpec(workflow="train", provider="bash", requirements=Requirements(backends=("sim",)), **changes)
+        job = Job(
+            "shady-1.train", "r", "main", "shady-1", "train", spec, status=JobStatus.SUBMITTED, submitted_at=self.now
+        )
         self.database.runs.add(Run("r", "main", "shady-1", "train", None))
         self.database.jobs.add(job)
         return job
@@ -198,6 +258,7 @@ class Simulation:
             if self.job().status.finished and not self.database.instances.alive():
                 return
             self.step_once()
+            self.check()
         raise AssertionError(f"not at its end after {rounds} rounds: {self.job()}")
 
     def step_once(self) -> None:
@@ -206,16 +267,48 @@ class Simulation:
         except Crash:
             self.database.forget_leases()
         self.now += 1.0
+        if not self.backend.machines and not self.backend.coming:
+            # nothing happens before somebody looks again
+            self.now = max(self.now, self.database.next_due() or 0.0)
+
+    def check(self) -> None:
+        """What holds in every moment."""
+        assert len(self.runners.working()) <= 1, "two machines work on the job"
+        coming = [each for each in self.database.instances.alive() if each.status is not InstanceStatus.TERMINATING]
+        assert len(coming) <= 1, "two machines are meant for the job"
+        launches = self.launches()
+        ran = Counter(launch.attempt for launch in launches if launch.id in self.runners.started)
+        assert all(count == 1 for count in ran.values()), "an attempt's number was used twice"
+        assert all(count == 1 for count in self.backend.created.values()), "a key made two machines"
+
+    def launches(self) -> list[Instance]:
+        return self.database.instances.of_jobs([self.job().id])
 
     def lose_machines(self) -> None:
         """Death without notice: the courier has lost the runner, and the backend says that it is gone."""
         self.backend.machines.clear()
-        self.lost = True
+
+    def interrupt(self, instance_id: str) -> None:
+        """The runner hears of it, and saves what it can."""
+        if self.runners.phases.get(instance_id, ["uploading"])[0] not in ("uploading", "finished"):
+            self.runners.reasons[instance_id] = "interrupted"
+            self.runners.phases[instance_id] = ["uploading", "finished"]
+
+    def _bad_luck(self) -> None:
+        for key in list(self.backend.machines):
+            if self.chance.hits(self.chance.interrupt) and key in self.runners.working():
+                self.interrupt(key)
+            elif self.chance.hits(self.chance.lose):
+                self.backend.machines.pop(key)
+            elif self.chance.hits(self.chance.cut):
+                self.cut_at.setdefault(key, self.now)
 
     def reap(self) -> None:
         reap(self.world)
 
     def _round(self) -> None:
+        self.backend.arrive(self.now)
+        self._bad_luck()
         for instance in self.database.instances.claim("w", now=self.now, lease=60, limit=1):
             self._step(lambda row=instance: instances.step(self.world, SimCouriers(self), row))  # type: ignore[misc,arg-type]
         for job in self.database.jobs.claim("w", now=self.now, lease=60, limit=1):
@@ -235,7 +328,7 @@ class Simulation:
     def _tick(self) -> None:
         """Each living runner says its next word."""
         for instance_id, phases in self.runners.phases.items():
-            if instance_id in self.backend.machines and phases:
+            if instance_id in self.backend.machines and phases and self.database.instances.get(instance_id):
                 self._report(instance_id, phases.pop(0))
 
     def _report(self, instance_id: str, phase: str) -> None:
@@ -243,7 +336,15 @@ class Simulation:
         assert instance is not None
         place = layout.AttemptPlace("shady-1", "train", instance.attempt)
         reason = self.runners.reasons.get(instance_id, "")
+        noticed = self.now if reason == "interrupted" else None
         code = 0 if phase in ("uploading", "finished") and not reason else None
-        state = {"attempt": instance_id, "phase": phase, "message": "", "exit_code": code, "reason": reason}
+        state = {
+            "attempt": instance_id,
+            "phase": phase,
+            "message": "",
+            "exit_code": code,
+            "reason": reason,
+            "notice_at": noticed,
+        }
         self.store.put(place.status, json.dumps({**state, "started_at": self.now, "warnings": []}).encode())
         self.database.jobs.wake("shady-1.train", now=self.now)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.base import Capabilities, Fault, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.sandbox import offers as catalogue
 from dstack_cloud.backends.sandbox.client import DockerClient, Json, as_json
-from dstack_cloud.backends.sandbox.config import SandboxConfig
+from dstack_cloud.backends.sandbox.config import NAME, SandboxConfig
 from dstack_cloud.backends.sandbox.errors import Missing, Taken
-from dstack_cloud.backends.sandbox.resources import debian, machine_image, mirror, network
+from dstack_cloud.backends.sandbox.resources import debian, faults, machine_image, mirror, network
+from dstack_cloud.backends.sandbox.resources.gateway import Gateway
 from dstack_cloud.backends.sandbox.resources.machine import (
     KEY_LABEL,
     OWNER_LABEL,
@@ -27,8 +28,10 @@ from dstack_cloud.backends.sandbox.resources.machine import (
     seed,
     specification,
 )
+from dstack_cloud.backends.sandbox.resources.notices import Notice, Notices, Timetable
+from dstack_cloud.backends.sandbox.resources.residents import Residents
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, InvalidConfiguration
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NotFound, QuotaExceeded
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 
 log = logging.getLogger(__name__)
@@ -36,31 +39,43 @@ log = logging.getLogger(__name__)
 PREFIX = "dstack-"
 # Between a network's removal with the last machine and the next machine's start lies this many tries at most
 START_TRIES = 3
+QUOTA_CODE = "VcpuLimitExceeded"
 # what systemd's exit means when it is a container's first process
 ENDINGS = {130: "it powered itself off", 129: "it rebooted", 137: "it was killed"}
+TAKEN_BACK = "it was taken back, as it had been announced"
 INOTIFY = "systemd couldn't start: raise fs.inotify.max_user_instances (sysctl), a machine takes about 8"
 
 
 class SandboxBackend:
-    """Implements `backends.base.Backend`. A machine's ref is its container's name, which is made of the launch's key."""
+    """Implements `backends.base.Backend` and `Breakable`. A machine's ref is its container's name, which is made of the
+    launch's key."""
 
-    name = catalogue.NAME
+    name = NAME
 
     def __init__(self, config: SandboxConfig, home: Path, installation: str) -> None:
-        """`installation` owns what is made here; `home` is where images are spooled for the machines."""
+        """`installation` owns what is made here; below `home` images are spooled for the machines, and it is kept which of
+        them were told that they will end."""
         self._config = config
         self._client = DockerClient()
         self._installation = installation
         self.home = home
-        self._spool = home / "sandbox" / "mirror"
-        self._lock = threading.Lock()
-        self._mirror: mirror.Mirror | None = None
-        # an engine that is slow to answer must not keep a server from starting
-        threading.Thread(target=self._resume_mirror, name="sandbox-mirror-start", daemon=True).start()
+        self._notices = Notices(home / "sandbox" / "notices")
+        self._timetable = Timetable(self._notices, lambda ref: faults.kill(self._client, ref))
+        self.residents = Residents(self._containers, self._notices)
+        self._gateway = Gateway(self._client, config, home / "sandbox" / "mirror", self.residents.find)
+        self._gateway.resume(installation)
+        self._timetable.look()
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(containers=True, default_image=self._config.job_image, remote=True, self_termination=True)
+        return Capabilities(
+            containers=True,
+            default_image=self._config.job_image,
+            remote=True,
+            spot=True,
+            notice="aws",
+            self_termination=True,
+        )
 
     def validate(self) -> list[Finding]:
         try:
@@ -75,6 +90,7 @@ class SandboxBackend:
     def create(self, launch: Launch) -> str:
         """Builds the machine's image first where the engine doesn't have it: about a minute, once."""
         ref = PREFIX + launch.key
+        self._refuse(ref, launch.offer)
         image = machine_image.ensure(self._client, self._config)
         for _ in range(START_TRIES):
             place = self._place(image)
@@ -86,6 +102,7 @@ class SandboxBackend:
                 self._client.call("POST", f"/containers/{ref}/start")
             except Missing:
                 continue  # the last machine went between, and the network with it
+            self._announce(ref, launch.offer)
             return ref
         raise Taken(f"the sandbox's network {network.name(self._installation)} goes away while {ref} starts")
 
@@ -106,14 +123,55 @@ class SandboxBackend:
                 pass
             except Taken:
                 pass  # its removal is under way
-        self._sweep()
+            self._notices.forget(ref)
+            self.residents.forget(ref)
+        self._gateway.leave(self._installation, lambda: bool(self._containers()))
+
+    def inflict(self, ref: str, fault: Fault, value: float = 0.0) -> None:
+        """See `backends.base.Breakable`. An interruption that was announced comes also when the server was away meanwhile."""
+        if not self._alive(ref):
+            raise NotFound(f"the sandbox has no running machine {ref}", "it has ended")
+        actions = {
+            Fault.KILL: faults.kill,
+            Fault.PAUSE: faults.pause,
+            Fault.RESUME: faults.resume,
+            Fault.CUT_NETWORK: faults.cut_network,
+            Fault.RESTORE_NETWORK: faults.restore_network,
+        }
+        if fault is Fault.INTERRUPT:
+            now = time.time()
+            self._notices.set(ref, Notice(now, now + (value or self._config.notice)))
+            self._timetable.look()
+        elif fault is Fault.SLOW_NETWORK:
+            faults.slow_network(self._client, ref, value, machine_image.ensure(self._client, self._config))
+        else:
+            actions[fault](self._client, ref)
 
     def close(self) -> None:
-        """Stops the mirror; the machines stay."""
-        with self._lock:
-            if self._mirror is not None:
-                self._mirror.close()
-                self._mirror = None
+        """Stops what is served to the machines; they stay."""
+        self._timetable.close()
+        self._gateway.close()
+
+    def _alive(self, ref: str) -> bool:
+        known = {entry["Names"][0].lstrip("/"): entry["State"] for entry in self._containers()}
+        return known.get(ref) in ("running", "paused")
+
+    def _refuse(self, ref: str, offer: Offer) -> None:
+        """What the configuration lets go wrong with a launch; one that was accepted before stays so."""
+        others = {entry["Names"][0].lstrip("/") for entry in self._containers()}
+        if ref in others:
+            return
+        catalogue.refuse(self._config, offer)
+        quota = self._config.quota
+        if quota is not None and len(others) >= quota:
+            text = f"there are {len(others)} sandbox machines, and the quota is {quota}"
+            raise QuotaExceeded(text, "set a larger `quota` for it", cloud_code=QUOTA_CODE, cloud_message=text)
+
+    def _announce(self, ref: str, offer: Offer) -> None:
+        if offer.spot and self._config.interrupt_after is not None:
+            told_at = time.time() + self._config.interrupt_after
+            self._notices.set(ref, Notice(told_at, told_at + self._config.notice))
+            self._timetable.look()
 
     def _containers(self) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"{OWNER_LABEL}={self._installation}"]})
@@ -124,7 +182,7 @@ class SandboxBackend:
         """The state of the container of that name, which is made where there is none."""
         labels = {**launch.tags, OWNER_LABEL: self._installation, KEY_LABEL: launch.key}
         try:
-            spec = specification(self._config, place, ref, labels)
+            spec = specification(self._config, place, ref, labels, launch.offer)
             self._client.call("POST", "/containers/create", {"name": ref}, as_json(spec))
         except Taken:
             pass  # this launch made it before, or another process does at this moment
@@ -134,45 +192,25 @@ class SandboxBackend:
         return str(found["State"]["Status"])
 
     def _place(self, image: str) -> Place:
-        with self._lock:
-            made = network.ensure(self._client, self._config, self._installation)
-            self._mirror = self._mirror or self._start_mirror(made)
-            return Place(image, made.name, resolvers(), mirror.url(made, self._config.mirror_port))
+        made = self._gateway.open(self._installation)
+        metadata = f"{made.gateway}:{self._config.metadata_port}"
+        return Place(image, made.name, resolvers(), mirror.url(made, self._config.mirror_port), metadata)
 
     def _observe(self, ref: str, entry: dict[str, Any] | None) -> Observed:
         if entry is None:
             return Observed(ref, Health.GONE, detail="there is no such container")
         if entry["State"] == "created":
             return Observed(ref, Health.STARTING)
-        if entry["State"] != "running":
-            return Observed(ref, Health.GONE, detail=_ending(self._client.get(f"/containers/{ref}/json")))
+        if entry["State"] not in ("running", "paused"):
+            notice = self._notices.get(ref)
+            announced = notice is not None and notice.over
+            detail = TAKEN_BACK if announced else _ending(self._client.get(f"/containers/{ref}/json"))
+            return Observed(ref, Health.GONE, detail=detail)
         networks = entry["NetworkSettings"]["Networks"]
         address = next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), "")
         if not address:
             return Observed(ref, Health.STARTING)
         return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22")
-
-    def _sweep(self) -> None:
-        """When the last machine is gone: the mirror and the network."""
-        with self._lock:
-            if self._containers():
-                return
-            if network.remove(self._client, self._installation) and self._mirror is not None:
-                self._mirror.close()
-                self._mirror = None
-
-    def _resume_mirror(self) -> None:
-        """Machines that outlived a restart of the server still know the mirror's address."""
-        try:
-            with self._lock:
-                made = network.find(self._client, self._installation)
-                if made is not None and self._mirror is None:
-                    self._mirror = self._start_mirror(made)
-        except BackendError as wrong:
-            log.info("the sandbox's mirror isn't started: %s", wrong.summary)
-
-    def _start_mirror(self, made: network.Network) -> mirror.Mirror | None:
-        return mirror.start(self._client, made, self._config.mirror_port, self._spool)
 
     def _image_finding(self) -> Finding:
         image = machine_image.name(self._config)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple, TypeAlias
 
 import typer
 
@@ -17,10 +18,12 @@ from dstack_cloud.client import Client
 from dstack_cloud.errors import DstackError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from dstack_cloud.api.schemas import PlanView, RunRequest, WorkflowView
+    from dstack_cloud.api.schemas import PlanView, RunRequest, RunView, WorkflowView
+    from dstack_cloud.client.follow import Frame
     from dstack_cloud.client.listing import Listing
 
 TAKES_REST = True
+Watch: TypeAlias = "Callable[[Iterator[Frame]], Iterator[Frame]]"
 
 app = application()
 
@@ -67,11 +70,11 @@ def run(context: typer.Context, options: Options) -> None:
     elif options.workflow is None:
         _list(options.as_json)
     else:
-        _refuse_options([options.workflow, *(options.args or [])], context)
-        raise typer.Exit(_run(Client(), _request(options, context.obj), options))
+        refuse_options([options.workflow, *(options.args or [])], context)
+        raise typer.Exit(_run(Client(), make_request(options, context.obj), options))
 
 
-def _request(options: Options, behind_dashes: list[str]) -> RunRequest:
+def make_request(options: Options, behind_dashes: list[str]) -> RunRequest:
     variables = run_request.environment(options.env or [], os.environ)
     return {
         "files": read_sources(Path.cwd()),
@@ -85,7 +88,7 @@ def _request(options: Options, behind_dashes: list[str]) -> RunRequest:
     }
 
 
-def _refuse_options(words: list[str], context: typer.Context) -> None:
+def refuse_options(words: list[str], context: typer.Context) -> None:
     known = [name[2:] for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
     run_request.refuse_misspelled(words, [*known, "on-demand"])
     if words[0].startswith("-"):
@@ -93,14 +96,11 @@ def _refuse_options(words: list[str], context: typer.Context) -> None:
 
 
 def _run(client: Client, request: RunRequest, options: Options) -> int:
-    plan = client.plan(request)
-    for warning in plan["warnings"]:
-        output.warn(warning)
+    plan = make_plan(client, request)
     if options.dry_run:
         _show_plan(plan, options.as_json)
         return 0
-    _add_environment(request, plan["needs_env"])
-    _send_code(client, request, plan, options)
+    complete(client, request, plan, options)
     if options.detach:
         run = client.submit(request)
         if options.as_json:
@@ -109,6 +109,19 @@ def _run(client: Client, request: RunRequest, options: Options) -> int:
             print(run["name"])
         return 0
     return _attach(client, request, options)
+
+
+def make_plan(client: Client, request: RunRequest) -> PlanView:
+    plan = client.plan(request)
+    for warning in plan["warnings"]:
+        output.warn(warning)
+    return plan
+
+
+def complete(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
+    """Adds what the plan asks for from here, and sends the working folder: the request can be submitted then."""
+    _add_environment(request, plan["needs_env"])
+    _send_code(client, request, plan, options)
 
 
 def _add_environment(request: RunRequest, needed: list[str]) -> None:
@@ -143,20 +156,29 @@ def _approve(listing: Listing, *, yes: bool) -> None:
 
 
 def _attach(client: Client, request: RunRequest, options: Options) -> int:
-    from dstack_cloud.cli.attached import Screen, tell_end
+    from dstack_cloud.cli.attached import tell_end
+
+    log = sys.stderr.buffer if options.as_json else sys.stdout.buffer
+    ended = follow(client, request, log=log, quiet=options.as_json)
+    code = tell_end(ended)
+    if options.as_json:
+        output.print_json(ended)
+    return code
+
+
+def follow(
+    client: Client, request: RunRequest, *, log: BinaryIO, quiet: bool = False, watch: Watch = lambda frames: frames
+) -> RunView:
+    """Submits the run and shows it to its end; its log goes to `log`. What is shown passes through `watch`."""
+    from dstack_cloud.cli.attached import Screen
     from dstack_cloud.cli.interrupts import Interrupts
 
     with Interrupts() as interrupts:
         run = client.submit(request)
         interrupts.ready(lambda abort: _request_stop(client, run["name"], abort))
-        if not options.as_json:
+        if not quiet:
             output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
-        screen = Screen(sys.stderr.buffer if options.as_json else sys.stdout.buffer, client.access)
-        ended = screen.show(client.follow(run["name"]), run)
-    code = tell_end(ended)
-    if options.as_json:
-        output.print_json(ended)
-    return code
+        return Screen(log, client.access).show(watch(client.follow(run["name"])), run)
 
 
 def _request_stop(client: Client, name: str, abort: bool) -> None:

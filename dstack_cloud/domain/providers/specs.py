@@ -9,12 +9,16 @@ from typing import cast
 from dstack_cloud.domain.interpolation import interpolate
 from dstack_cloud.domain.jobs import JobSpec, SavedPath
 from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.parsing.model import Retry
 from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home
 from dstack_cloud.domain.providers.filling import check_args, plain_values, shell_values
 from dstack_cloud.domain.providers.registry import provider_named
 from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
 from dstack_cloud.errors import ConfigurationError
+
+# `retry: true` says no duration
+DEFAULT_RETRY_SECONDS = 3600
 
 
 def job_specs(
@@ -43,8 +47,15 @@ def job_specs(
             workflow.resources, cast(Overrides, overrides or {}), image=image, python=workflow.python
         ),
         max_duration=workflow.max_duration,
+        retry_seconds=_retry_seconds(workflow.retry),
     )
     return [spec]
+
+
+def _retry_seconds(retry: Retry | None) -> int | None:
+    if retry is None:
+        return None
+    return DEFAULT_RETRY_SECONDS if retry.duration is None else retry.duration
 
 
 def _entrypoint(

@@ -14,7 +14,6 @@ _USES: dict[str, Callable[[Workflow], bool]] = {
     "schedule": lambda workflow: workflow.schedule is not None,
     "nodes": lambda workflow: workflow.nodes > 1,
     "sweep": lambda workflow: workflow.sweep is not None,
-    "retry": lambda workflow: workflow.retry is not None,
     "mount: true": lambda workflow: any(artifact.mount for artifact in workflow.artifacts),
 }
 

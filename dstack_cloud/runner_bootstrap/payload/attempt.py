@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dstack_cloud.runner_bootstrap.payload import memory
 from dstack_cloud.runner_bootstrap.payload.executor import Ending, Executor, Failure
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.http1 import Body, Refused
 from dstack_cloud.runner_bootstrap.payload.inputs import Intake
 from dstack_cloud.runner_bootstrap.payload.job import Job
+from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 from dstack_cloud.runner_bootstrap.payload.state import StateBoard
 
 if TYPE_CHECKING:
-    from dstack_cloud.runner_bootstrap.payload.outputs import Outputs
-    from dstack_cloud.runner_bootstrap.payload.tree import Entry
+    from dstack_cloud.runner_bootstrap.payload.outputs import Outputs, Sending
+    from dstack_cloud.runner_bootstrap.payload.syncs import Syncs
+    from dstack_cloud.runner_bootstrap.payload.tree import Entry, Warn
 
 KILL_TRIES = 200
 LOOK_SECONDS = 0.1
 ABORT_GRACE = 1.0
 END_RETRY_SECONDS = 1.0
-MESSAGES = {"stopped": "stopped", "aborted": "aborted", "max_duration": "stopped because max_duration is over"}
+MESSAGES = {
+    "stopped": "stopped",
+    "aborted": "aborted",
+    "max_duration": "stopped because max_duration is over",
+    "interrupted": "interrupted: the cloud takes this machine back",
+}
+LOST = "the runner was restarted, and the job was lost with the one before"
 
 
 class Attempt:
-    def __init__(self, folder: Folder, job: Job, spool: Spool, state: StateBoard) -> None:
+    def __init__(self, folder: Folder, job: Job, spool: Spool, state: StateBoard, machine: Machine) -> None:
         self.job = job
         self._folder = folder
         self._spool = spool
         self._state = state
-        self._executor = make_executor(folder, job, spool)
+        self._executor = make_executor(folder, job, spool, machine)
         self._intake = Intake(folder, job)
+        self._syncs: Syncs | None = None
         self._over = threading.Event()
         self._news = threading.Condition()
         # guarded by _news:
         self._prepared = False
         self._running = False
         self._asked = ""
+        self._cut_at = math.inf
         self._broken: Failure | None = None
         self._stopper: threading.Thread | None = None
 
@@ -50,8 +62,9 @@ class Attempt:
 
     def resume(self, phase: str) -> None:
         """After a restart of the runner in this phase: what still runs is watched again, anything else is over."""
-        follow = self._watch if phase == "running" and self._adopted() else self._lost
-        threading.Thread(target=self._until_over, args=(follow,), name="attempt", daemon=True).start()
+        threading.Thread(
+            target=self._until_over, args=(lambda: self._resume(phase),), name="attempt", daemon=True
+        ).start()
 
     def take_input(self, name: str, body: Body) -> None:
         """Raises Refused, and http1.Truncated. What can't be unpacked for good ends the attempt."""
@@ -60,6 +73,9 @@ class Attempt:
 
         if name not in self._intake:
             raise Refused(404, f"no input {name!r} is expected")
+        if not self._wait_turn(name):
+            body.drain()
+            return
         try:
             self._intake.take(name, body)
         except (BadArchive, OSError) as error:
@@ -69,11 +85,15 @@ class Attempt:
         with self._news:
             self._news.notify_all()
 
-    def stop(self, reason: str) -> None:
-        """`stopped`, `aborted` or `max_duration`; again is no error, an abort overrides, the grace runs once."""
+    def stop(self, reason: str, within: float = math.inf) -> None:
+        """`stopped`, `aborted`, `max_duration` or `interrupted`; again is no error, and the grace runs once: it is over after
+        `within` seconds from now at the latest. An abort overrides, and so does a stop of what was only interrupted."""
         with self._news:
-            if not self._asked or reason == "aborted":
+            if not self._asked or reason == "aborted" or (reason, self._asked) == ("stopped", "interrupted"):
                 self._asked = reason
+            if reason == "aborted":
+                within = ABORT_GRACE  # also of a stop's grace, what is left of it
+            self._cut_at = min(self._cut_at, time.monotonic() + within)
             self._start_stopper()
             self._news.notify_all()
 
@@ -87,13 +107,31 @@ class Attempt:
             if self._over.wait(0.1):
                 return
 
-    def outputs(self, name: str) -> Iterator[Entry]:
+    def cache(self, name: str) -> Iterator[Entry]:
         """The members of one of the state's outputs."""
-        return outputs_of(self._folder, self.job, self._state).entries(name)
+        return outputs_of(self._folder, self.job, self._state.warn).cache_named(name)
+
+    def artifacts(self, base: int | None, *, live: bool) -> Sending:
+        """The next stream of them; with `live` of what has stopped changing."""
+        from dstack_cloud.runner_bootstrap.payload.outputs import Sending, silent
+
+        warn = silent if live else self._state.warn
+        entries = outputs_of(self._folder, self.job, warn).artifacts()
+        stream = self._streams().stream(base, live=live)
+        return Sending(stream.number, lambda sink: stream.write(entries, sink, warn))
 
     def tidy(self) -> None:
         """Reaps orphans that have ended; for long jobs, now and then."""
         self._executor.wait_gone(0)
+
+    def _streams(self) -> Syncs:
+        """One, for it remembers what was torn."""
+        from dstack_cloud.runner_bootstrap.payload.syncs import Syncs
+
+        with self._news:
+            if self._syncs is None:
+                self._syncs = Syncs(self._folder.syncs)
+            return self._syncs
 
     # -- before the job ----------------------------------------------------------------------------------------------
 
@@ -127,6 +165,13 @@ class Attempt:
             if self._broken:
                 raise self._broken
 
+    def _wait_turn(self, name: str) -> bool:
+        """Until what must be in place before this input is; False where it isn't needed any more."""
+        with self._news:
+            while self._intake.before(name) and not self._asked and not self._broken:
+                self._news.wait()
+            return not self._asked and not self._broken
+
     # -- the job -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> Ending:
@@ -135,7 +180,15 @@ class Attempt:
         return self._watch()
 
     def _commit(self, found: dict[str, Any]) -> None:
-        self._state.update({"found": found}, phase="running", started_at=time.time(), message="")
+        """The job can change its files from here on."""
+        if self._intake.restored:
+            from dstack_cloud.runner_bootstrap.payload.outputs import silent
+
+            entries = outputs_of(self._folder, self.job, silent).artifacts()
+            self._streams().record_restored(entries, self._intake.restored)
+            self._intake.restored = set()
+        saved = {"found": found, "memory_kills": memory.kills()}
+        self._state.update(saved, phase="running", started_at=time.time(), message="")
 
     def _watch(self) -> Ending:
         with self._news:
@@ -147,7 +200,7 @@ class Attempt:
             stopper, asked = self._stopper, self._asked
         if stopper is None:
             self._executor.kill()  # what the command left in the background
-            return ending
+            return memory.judge(ending, self._state.saved.get("memory_kills", 0), memory.kills())
         stopper.join()
         return Ending(ending.exit_code, asked, MESSAGES[asked])
 
@@ -159,26 +212,23 @@ class Attempt:
 
     def _stop_gracefully(self) -> None:
         self._executor.terminate()
-        asked_at = time.monotonic()
+        over_at = time.monotonic() + self.job.grace
         while not self._executor.wait_gone(LOOK_SECONDS):
-            # an abort that follows a stop doesn't wait for what is left of the grace
-            grace = min(self.job.grace, ABORT_GRACE) if self._asked == "aborted" else self.job.grace
-            if time.monotonic() - asked_at >= grace:
+            if time.monotonic() >= min(over_at, self._cut_at):
                 self._executor.kill()
                 return
 
     # -- after a restart ---------------------------------------------------------------------------------------------
 
-    def _adopted(self) -> bool:
-        from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
-
-        found = self._state.saved.get("found") or {}
-        executor = self._executor
-        return isinstance(executor, ProcessExecutor) and "pid" in found and executor.adopt(**found)
-
-    def _lost(self) -> Ending:
-        self._executor.kill()
-        return Ending(None, "runner", "the runner was restarted, and the job was lost with the one before")
+    def _resume(self, phase: str) -> Ending:
+        try:
+            if phase != "running":
+                raise Failure("runner", LOST)
+            self._executor.adopt(self._state.saved["found"])
+        except Failure:
+            self._executor.kill()
+            raise
+        return self._watch()
 
     # -- after the job -----------------------------------------------------------------------------------------------
 
@@ -203,7 +253,7 @@ class Attempt:
         outputs = []
         if self._state["started_at"] is not None and self._asked != "aborted":
             self._state.say("looking at the outputs")
-            outputs = outputs_of(self._folder, self.job, self._state).describe()
+            outputs = outputs_of(self._folder, self.job, self._state.warn).describe()
         if self._asked == "aborted":
             outputs, ending = [], Ending(ending.exit_code, "aborted", MESSAGES["aborted"])
         self._end(ending, outputs)
@@ -226,21 +276,21 @@ class Attempt:
                 time.sleep(END_RETRY_SECONDS)
 
 
-def make_executor(folder: Folder, job: Job, spool: Spool) -> Executor:
+def make_executor(folder: Folder, job: Job, spool: Spool, machine: Machine) -> Executor:
     """Imported here: only one of them is needed, and http.client is slow to import."""
     if job.mode == "docker":
         from dstack_cloud.runner_bootstrap.payload.docker_executor import DockerExecutor
 
-        return DockerExecutor(folder, job, spool)
+        return DockerExecutor(folder, job, spool, machine)
     from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
 
     return ProcessExecutor(folder, job, spool)
 
 
-def outputs_of(folder: Folder, job: Job, state: StateBoard) -> Outputs:
+def outputs_of(folder: Folder, job: Job, warn: Warn) -> Outputs:
     from dstack_cloud.runner_bootstrap.payload.outputs import Outputs
 
-    return Outputs(folder, job, state.warn)
+    return Outputs(folder, job, warn)
 
 
 def bug(error: Exception) -> Failure:

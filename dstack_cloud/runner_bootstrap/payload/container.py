@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from typing import Any
 
 from dstack_cloud.runner_bootstrap.payload import script
@@ -20,8 +21,11 @@ Json = dict[str, Any]
 DEFAULT_HOME = "/root"
 
 
-def config(job: Job, folder: Folder, user: str = "root", *, publish: bool = True) -> Json:
-    """The body of the engine's `POST /containers/create`. `user` is the image's own; `publish`: the engine leads to its ports."""
+def config(
+    job: Job, folder: Folder, user: str = "root", *, publish: bool = True, devices: Sequence[str] | None = None
+) -> Json:
+    """The body of the engine's `POST /containers/create`. `user` is the image's own; `publish`: the engine leads to its ports;
+    `devices`: the GPUs that the job may use, None for any."""
     return {
         "Image": job.image,
         **_program(job),
@@ -40,7 +44,7 @@ def config(job: Job, folder: Folder, user: str = "root", *, publish: bool = True
                 f"{port.app}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port.local)}]
                 for port in (job.ports if publish else ())
             },
-            **_limits(job),
+            **_limits(job, devices),
         },
     }
 
@@ -97,12 +101,13 @@ def _environment(job: Job, user: str) -> dict[str, str]:
     return {**env, **job.environment()}
 
 
-def _limits(job: Job) -> Json:
+def _limits(job: Job, devices: Sequence[str] | None) -> Json:
     found: Json = {}
     if job.memory_limit:
         found |= {"Memory": int(job.memory_limit), "MemorySwap": int(job.memory_limit)}
     if job.shm_size:
         found["ShmSize"] = int(job.shm_size)
     if job.gpus > 0:
-        found["DeviceRequests"] = [{"Driver": "", "Count": int(job.gpus), "Capabilities": [["gpu"]]}]
+        chosen = {"Count": int(job.gpus)} if devices is None else {"DeviceIDs": list(devices)}
+        found["DeviceRequests"] = [{"Driver": "", **chosen, "Capabilities": [["gpu"]]}]
     return found

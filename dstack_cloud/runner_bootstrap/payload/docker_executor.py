@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from dstack_cloud.runner_bootstrap.payload import container
+from dstack_cloud.runner_bootstrap.payload import container, firewall, images, machine, memory
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError, EngineUnavailable, Json
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
+from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.ports import Forwards, check_free, must_be_published
+from dstack_cloud.runner_bootstrap.payload.pump import Pump, framed
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
+# an engine that is restarted, or that starts with the machine, answers within this
+RETURN_SECONDS = 60.0
+# how a container ends that was ended together with its engine: SIGTERM, SIGKILL, or found dead when the engine came back
+ENGINE_ENDS = (143, 137, 255)
 
 
 class DockerExecutor:
-    def __init__(self, folder: Folder, job: Job, spool: Spool, engine: Engine | None = None) -> None:
+    def __init__(
+        self, folder: Folder, job: Job, spool: Spool, own_machine: Machine, engine: Engine | None = None
+    ) -> None:
         self._folder = folder
         self._job = job
         self._spool = spool
+        self._machine = own_machine
         self._engine = engine or Engine()
         self._container = ""
         self._ended = threading.Event()
-        self._copier: threading.Thread | None = None
-        self._log_fault = ""
+        self._given_up = threading.Event()
+        self._pump: Pump | None = None
+        self._warnings: list[str] = []
         self._forwards: Forwards | None = None
 
     def prepare(self, say: Say) -> None:
         """The image, pulled only where the engine doesn't have it."""
-        try:
-            if self._engine.image_exists(self._job.image):
-                return
-            say(f"pulling {self._job.image}")
-            progress = Progress()
-            for record in self._engine.pull(self._job.image, self._job.registry_auth):
-                say(f"pulling {self._job.image}{progress.after(record)}")
-        except EngineUnavailable as error:
-            raise Failure("start", f"{error.message}; start Docker, or run the workflow without an image") from error
-        except EngineError as error:
-            raise Failure("image", f"the image {self._job.image} can't be had: {error.message}") from error
+        images.fetch(self._engine, self._job, say)
+        if self._machine.own and not must_be_published() and (trouble := firewall.close_metadata()):
+            self._warnings.append(f"the container can reach the machine's metadata service: {trouble}")
 
     def start(self, commit: Commit) -> None:
         if not (self._folder.work / self._job.working_dir).is_dir():
@@ -52,28 +53,39 @@ class DockerExecutor:
             user = self._image_user()
             self._make_places(user)
             self._take_ports()
-            config = container.config(self._job, self._folder, user, publish=self._forwards is None)
-            self._container = self._engine.create(config)
-            commit({"container": self._container})
-            output = self._engine.attach(self._container)
-            self._copier = threading.Thread(target=self._copy, args=(output,), name="output", daemon=True)
-            self._copier.start()
+            self._container = self._engine.create(self._config(user))
+            self._attach()
+            commit({"container": self._container, "pump": self._pump.pid if self._pump else 0, "boot": machine.boot()})
             self._engine.start(self._container)
             self._lead_ports()
         except EngineError as error:
             raise Failure("start", f"the container couldn't be started: {error.message}") from error
 
+    def adopt(self, found: dict[str, Any]) -> None:
+        """The container goes on without a runner; its output is in the log up to here, for the pump went on too."""
+        self._container = str(found["container"])
+        self._pump = Pump(int(found["pump"]))
+        try:
+            self._engine.wait_available(RETURN_SECONDS, self._given_up)
+            state = self._state()
+            if found.get("boot") != machine.boot():
+                raise Failure("runner", "the machine was restarted, and the job was lost")
+            if state.get("Status") == "created":
+                raise Failure("runner", "the runner was restarted while it started the job, and the job was lost")
+            if state.get("Running"):
+                self._take_ports()
+                self._lead_ports()
+                self._go_on_reading()
+        except EngineError as error:
+            raise Failure("runner", f"the runner was restarted, and the job was lost: {error.message}") from error
+
     def wait(self) -> Ending:
         try:
-            code = self._engine.wait(self._container)
-            found = self._engine.inspect(self._container)
+            return self._wait()
         except EngineError as error:
-            return Ending(None, "runner", f"the Docker engine was lost while the job ran: {error}")
+            return Ending(None, "runner", f"the Docker engine was lost while the job ran: {error.message}")
         finally:
             self._ended.set()
-        if found and found["State"].get("OOMKilled"):
-            return Ending(code, "out_of_memory", "the job was killed because its memory ran out")
-        return Ending(code)
 
     def terminate(self) -> None:
         self._signal("SIGTERM")
@@ -82,29 +94,32 @@ class DockerExecutor:
         return not self._container or self._ended.wait(seconds)
 
     def kill(self) -> None:
+        self._given_up.set()
         self._signal("SIGKILL")
 
     def clean(self) -> list[str]:
         """Waits for the log's last bytes, removes the container, and takes its files back from root."""
-        warnings = [self._log_fault] if self._log_fault else []
         if self._forwards is not None:
             self._forwards.close()
-        if self._copier is not None and self._ended.is_set():
-            self._copier.join(LAST_BYTES_SECONDS)
-            if self._copier.is_alive():
-                warnings.append("the end of the container's output didn't come: the log may lack its last lines")
+        self._take_last_bytes()
         try:
             self.remove_all()
             if os.getuid() != 0:
                 self._take_back()
         except EngineError as error:
-            warnings.append(f"after the job: {error.message}")
-        return warnings
+            self._warnings.append(f"after the job: {error.message}")
+        return self._warnings
 
     def remove_all(self) -> None:
         """Every container of this attempt, also those that an earlier runner made."""
         for found in self._engine.containers({container.ATTEMPT_LABEL: self._job.attempt}):
             self._engine.remove(found["Id"])
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def _config(self, user: str) -> Json:
+        publish = self._forwards is None
+        return container.config(self._job, self._folder, user, publish=publish, devices=self._folder.gpu_devices())
 
     def _image_user(self) -> str:
         image = self._engine.image(self._job.image) or {}
@@ -120,11 +135,12 @@ class DockerExecutor:
                 Path(here).mkdir(parents=True, exist_ok=True)
                 if not container.is_root(user):
                     # nobody else gets this far: the folder around it is private
-                    Path(here).chmod(0o777)
+                    _open_to_all(here)
 
     def _take_ports(self) -> None:
         if must_be_published():
-            check_free(self._job.ports)
+            if not self._container:
+                check_free(self._job.ports)
         elif self._job.ports:
             self._forwards = Forwards(self._job.ports)
 
@@ -134,16 +150,59 @@ class DockerExecutor:
             address = str(found.get("NetworkSettings", {}).get("IPAddress", ""))
             self._forwards.lead(found.get("State", {}).get("Pid", 0), address, f"DSTACK_ATTEMPT={self._job.attempt}")
 
-    def _copy(self, output: Iterator[bytes]) -> None:
-        """To the end in any case: a container whose output nobody takes stands still."""
-        with os.fdopen(self._spool.open_for_append(), "ab") as file:
-            for chunk in output:
-                if not self._log_fault:
-                    try:
-                        file.write(chunk)
-                        file.flush()
-                    except OSError as error:
-                        self._log_fault = f"the log couldn't be written to its end: {error.strerror}"
+    # -- the log -----------------------------------------------------------------------------------------------------
+
+    def _attach(self) -> None:
+        source, early = self._engine.attach(self._container)
+        log = self._spool.open_for_append()
+        try:
+            self._pump = Pump.start(framed(early), source, log)
+        finally:
+            os.close(source)
+            os.close(log)
+
+    def _go_on_reading(self) -> None:
+        """Where what read the output has ended while the container goes on; what was written in between is nowhere."""
+        if self._pump is None or self._pump.ended(0):
+            self._attach()
+            self._warnings.append("some of the job's output may be missing: nothing read it for a while")
+
+    def _take_last_bytes(self) -> None:
+        if self._pump is None:
+            return
+        if self._ended.is_set() and not self._pump.ended(LAST_BYTES_SECONDS):
+            self._warnings.append("the end of the container's output didn't come: the log may lack its last lines")
+        if self._pump.failed:
+            self._warnings.append("the log couldn't be written to its end: is the disk full?")
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> Ending:
+        """Also while the engine is restarted: it may let its containers go on meanwhile (its live-restore). Raises EngineError."""
+        engine_ended = False
+        while True:
+            try:
+                code = self._engine.wait(self._container)
+                state = self._state()
+                break
+            except EngineUnavailable:
+                engine_ended = True
+                self._engine.wait_available(RETURN_SECONDS, self._given_up)
+                if self._state().get("Running"):
+                    self._go_on_reading()
+        if state.get("OOMKilled"):
+            return memory.over_limit(code, self._job.memory_limit)
+        if engine_ended and code in ENGINE_ENDS:
+            return Ending(code, "runner", "the Docker engine ended while the job ran, and the job with it")
+        return Ending(code)
+
+    def _state(self) -> Json:
+        """Raises EngineError."""
+        found = self._engine.inspect(self._container)
+        if found is None:
+            raise EngineError("its container was removed")
+        state: Json = found["State"]
+        return state
 
     def _signal(self, name: str) -> None:
         if self._container:
@@ -152,6 +211,8 @@ class DockerExecutor:
             except EngineError:
                 # the engine is gone: `wait` has said so, and a restarted engine has ended the container
                 return
+
+    # -- after the job -----------------------------------------------------------------------------------------------
 
     def _take_back(self) -> None:
         """Root in the container may have written files that this user can neither read nor remove."""
@@ -171,28 +232,14 @@ class DockerExecutor:
             self._engine.remove(made)
 
 
-class Progress:
-    """Sums up a pull's records: the part of the layers' bytes that are here."""
-
-    def __init__(self) -> None:
-        self._layers: dict[str, tuple[int, int]] = {}
-        self._said_at = 0.0
-        self._text = ""
-
-    def after(self, record: Json) -> str:
-        """ ", 40 %" once the sizes are known; renewed twice a second at most."""
-        detail = record.get("progressDetail") or {}
-        if record.get("status") == "Downloading" and detail.get("total"):
-            self._layers[record["id"]] = (int(detail.get("current", 0)), int(detail["total"]))
-        elif record.get("status") in ("Download complete", "Pull complete") and record.get("id") in self._layers:
-            total = self._layers[record["id"]][1]
-            self._layers[record["id"]] = (total, total)
-        now = time.monotonic()
-        total = sum(size for _, size in self._layers.values())
-        if total and now - self._said_at >= 0.5:
-            self._said_at = now
-            self._text = f", {100 * sum(done for done, _ in self._layers.values()) // total} %"
-        return self._text
+def _open_to_all(top: str) -> None:
+    """Also what was restored, which an earlier attempt's user wrote, belongs to this user here."""
+    for folder, _, files in os.walk(top):
+        Path(folder).chmod(0o777)
+        for name in files:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o666)
 
 
 def _others_files(top: str) -> bool:

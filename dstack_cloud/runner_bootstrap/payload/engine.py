@@ -10,6 +10,8 @@ import http.client
 import json
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 CONNECT_SECONDS = 10.0
+# an engine with a slow disk may take its time to make or remove a container
+ANSWER_SECONDS = 300.0
+AGAIN_SECONDS = 0.5
 Json = dict[str, Any]
 Decoded = Any  # what json.loads gives
 Body = Json | list[Any] | bytes | Iterable[bytes] | None
@@ -36,15 +41,16 @@ class EngineUnavailable(EngineError):
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: float | None) -> None:
         super().__init__("docker", timeout=CONNECT_SECONDS)
         self.path = path
+        self.patience = patience
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
-        self.sock.settimeout(None)
+        self.sock.settimeout(self.patience)
 
 
 def default_socket(environ: Mapping[str, str] | None = None) -> Path:
@@ -77,9 +83,11 @@ class Engine:
         *,
         body: Body = None,
         headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
     ) -> http.client.HTTPResponse:
-        """The response with its body unread. `body` is JSON (dict or list), bytes, or an iterable of bytes."""
-        connection = _Connection(str(self.socket_path or default_socket()))
+        """The response with its body unread. `body` is JSON (dict or list), bytes, or an iterable of bytes. `patience`: seconds
+        of silence after which the engine counts as gone, None for any."""
+        connection = _Connection(str(self.socket_path or default_socket()), patience)
         sent = {"Connection": "close", **(headers or {})}
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
@@ -95,10 +103,18 @@ class Engine:
             raise EngineError(_message(response.read()), response.status)
         return response
 
-    def call(self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Body = None) -> Decoded:
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Body = None,
+        patience: float | None = ANSWER_SECONDS,
+    ) -> Decoded:
         """The decoded JSON answer, None where the body is empty."""
         try:
-            data = self.open(method, path, query, body=body).read()
+            data = self.open(method, path, query, body=body, patience=patience).read()
             return json.loads(data) if data.strip() else None
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise EngineUnavailable(f"the Docker engine broke off: {error}") from error
@@ -114,11 +130,19 @@ class Engine:
 
     # -- the engine --------------------------------------------------------------------------------------------------
 
-    def available(self) -> bool:
+    def available(self, patience: float | None = None) -> bool:
         try:
-            return self.open("GET", "/_ping").read() == b"OK"
-        except EngineError:
+            return self.open("GET", "/_ping", patience=patience).read() == b"OK"
+        except (EngineError, OSError, http.client.HTTPException):
             return False
+
+    def wait_available(self, seconds: float, given_up: threading.Event) -> bool:
+        """Whether it answers, waiting for at most so long."""
+        deadline = time.monotonic() + seconds
+        while not self.available(CONNECT_SECONDS):
+            if time.monotonic() >= deadline or given_up.wait(AGAIN_SECONDS):
+                return False
+        return True
 
     def version(self) -> str:
         return str(self.call("GET", "/version")["Version"])
@@ -177,7 +201,7 @@ class Engine:
 
     def wait(self, container: str) -> int:
         """Blocks until it has ended; its exit code."""
-        answer = self.call("POST", f"/containers/{container}/wait")
+        answer = self.call("POST", f"/containers/{container}/wait", patience=None)
         if answer is None:
             raise EngineUnavailable("the Docker engine ended while it was waited for")
         return int(answer["StatusCode"])
@@ -211,11 +235,24 @@ class Engine:
         headers = {"Content-Type": "application/x-tar"}
         self.open("PUT", f"/containers/{container}/archive", {"path": folder}, body=tar, headers=headers).read()
 
-    def attach(self, container: str) -> AttachedOutput:
-        """The container's stdout and stderr from now on. Attach before `start`, and nothing is missed."""
+    def attach(self, container: str) -> tuple[int, bytes]:
+        """The container's stdout and stderr from now on, in frames; attach before `start`, and nothing is missed.
+
+        (a blocking descriptor that the caller closes; what was read of it already).
+        """
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
         query = {"stream": "1", "stdout": "1", "stderr": "1"}
-        return AttachedOutput(self.open("POST", f"/containers/{container}/attach", query, headers=headers))
+        response = self.open("POST", f"/containers/{container}/attach", query, headers=headers)
+        # http.client takes a 101 for an answer without a body; the bytes are behind it in the same buffered reader
+        reader: BufferedReader | None = response.fp
+        if reader is None:
+            raise EngineUnavailable("the engine gave no stream of the container's output")
+        os.set_blocking(reader.fileno(), False)
+        early = reader.peek()
+        os.set_blocking(reader.fileno(), True)
+        taken = os.dup(reader.fileno())
+        response.close()
+        return taken, early
 
     def _gone_is_fine(self, method: str, path: str, query: Mapping[str, str], also: int = 404) -> None:
         try:
@@ -225,29 +262,6 @@ class Engine:
         except EngineError as error:
             if error.status not in (404, also):
                 raise
-
-
-class AttachedOutput:
-    """The frames of a container without a terminal: 8 bytes of header (stream, 0, 0, 0, size), then the bytes."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.response = response
-        # http.client takes a 101 for an answer without a body; the bytes are behind it in the same buffered reader
-        self.reader: BufferedReader | None = response.fp
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Bytes as they come, both streams in the order the engine gives them; ends with the container."""
-        reader = self.reader
-        if reader is None:
-            return
-        while len(header := reader.read(8)) == 8:
-            left = int.from_bytes(header[4:], "big")
-            while left:
-                chunk = reader.read1(min(left, 2**16))
-                if not chunk:
-                    return
-                left -= len(chunk)
-                yield chunk
 
 
 def split_image(name: str) -> tuple[str, str]:

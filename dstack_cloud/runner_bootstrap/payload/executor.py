@@ -39,6 +39,11 @@ class Executor(Protocol):
         """Starts the job once `commit` has saved what finds it again after a restart. Raises Failure."""
         ...
 
+    def adopt(self, found: dict[str, Any]) -> None:
+        """Instead of prepare and start: takes over what an earlier runner started, by what it committed. Raises Failure where it
+        is lost; `kill` and `clean` then find what is left."""
+        ...
+
     def wait(self) -> Ending:
         """Blocks until the job's own program has ended."""
         ...

@@ -18,6 +18,8 @@ class Folder:
         self.python = self.root / "python"
         self.ca_bundle = self.root / "ca-bundle.pem"
         self.exit_code = self.root / "exit_code"
+        self.syncs = self.root / "syncs"
+        self.gpus = self.root / "gpus"
 
     def make(self) -> None:
         """Makes what isn't there; safe to call again."""
@@ -32,6 +34,12 @@ class Folder:
         if path == "~" or path.startswith("~/"):
             return self.home / path[2:]
         return self.work / path
+
+    def gpu_devices(self) -> list[str] | None:
+        """The GPUs that this job may use, by number or UUID; None: any."""
+        if not self.gpus.exists():
+            return None
+        return [device.strip() for device in self.gpus.read_text().split(",") if device.strip()]
 
     def fingerprint(self, name: str) -> Path:
         return self.root / f"{name}.fingerprint"

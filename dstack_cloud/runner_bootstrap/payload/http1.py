@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BufferedReader
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -138,9 +138,10 @@ class Reply:
             size -= len(chunk)
         self.ended = size == 0
 
-    def stream(self) -> None:
+    def stream(self, headers: Mapping[str, str] | None = None) -> None:
         """Begins a chunked answer."""
-        self._head(200, "application/octet-stream", "Transfer-Encoding: chunked")
+        more = "".join(f"\r\n{name}: {value}" for name, value in (headers or {}).items())
+        self._head(200, "application/octet-stream", f"Transfer-Encoding: chunked{more}")
 
     def write(self, data: bytes) -> int:
         """Collects into large chunks: `flush` where the reader waits for it."""

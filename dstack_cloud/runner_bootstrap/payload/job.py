@@ -41,6 +41,7 @@ class Job(NamedTuple):
     max_duration: float | None
     grace: float
     ca_bundle: str | None
+    notice: str | None
 
     def without_secrets(self) -> dict[str, Any]:
         """JSON that may lie on the disk: enough to go on after a restart."""
@@ -73,6 +74,7 @@ _OPTIONAL: dict[str, Any] = {
     "max_duration": None,
     "grace": 10,
     "ca_bundle": None,
+    "notice": None,
     "workflow": "",
     "run_name": "",
     "job_name": "",
@@ -80,6 +82,7 @@ _OPTIONAL: dict[str, Any] = {
     **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports"), ()),
 }
 _LISTS = ("commands", "inputs", "artifacts", "caches")
+NOTICES = (None, "aws", "gcp", "azure")
 _NUMBERS = ("gpus", "memory_limit", "shm_size", "max_duration", "grace")
 
 
@@ -112,6 +115,8 @@ def parse_job(raw: object) -> Job:
             raise BadJob(f"the path {path!r} leads out of the working folder")
     if not values["home_dir"].startswith("/"):
         raise BadJob(f"`home_dir` is {values['home_dir']!r}, not an absolute path")
+    if values["notice"] not in NOTICES:
+        raise BadJob(f"`notice` is {values['notice']!r}, which isn't a cloud that gives notice of an interruption")
     return Job(**values)
 
 
@@ -135,7 +140,7 @@ def _ports(value: Sequence[dict[str, int]]) -> tuple[Port, ...]:
 
 
 def _check_inputs(inputs: tuple[str, ...], caches: int) -> None:
-    known = {"code", *(f"cache-{number}" for number in range(caches))}
+    known = {"code", "artifacts", *(f"cache-{number}" for number in range(caches))}
     for name in inputs:
         if name not in known:
-            raise BadJob(f"`inputs` names {name!r}, which is neither `code` nor a cache of the job")
+            raise BadJob(f"`inputs` names {name!r}, which is neither `code`, `artifacts` nor a cache of the job")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dstack_cloud.runner_bootstrap.payload.machine import METADATA, Machine
+
 
 def main() -> int:
     options = _parser().parse_args()
@@ -15,7 +17,9 @@ def main() -> int:
         return connect(options.socket, options.wait)
     from dstack_cloud.runner_bootstrap.payload.serve import serve
 
-    return serve(Path(options.folder).absolute(), Path(options.socket).absolute(), options.idle_timeout, options.on_end)
+    folder, socket = Path(options.folder).absolute(), Path(options.socket).absolute()
+    machine = Machine(options.metadata, options.own_machine)
+    return serve(folder, socket, machine, options.idle_timeout, options.on_end)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,6 +29,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--folder", required=True, help="where the job and all that is known of it lie")
     serve.add_argument("--socket", required=True)
     serve.add_argument("--idle-timeout", type=float, metavar="SECONDS", help="end where no job has come by then")
+    serve.add_argument(
+        "--metadata", metavar="URL", default=METADATA, help="the cloud's metadata service (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--own-machine",
+        action="store_true",
+        help="nobody else's containers run here: change the firewall for the job's",
+    )
     serve.add_argument(
         "--on-end", nargs=argparse.REMAINDER, default=[], metavar="COMMAND", help="runs after the job was collected"
     )

@@ -6,15 +6,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dstack_cloud.runner_bootstrap.payload.fingerprint import fingerprint
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.tree import Entry, Warn, walk
 
+if TYPE_CHECKING:
+    from dstack_cloud.runner_bootstrap.payload.pack import Sink
+
 CONTAINER_WORK = "/workflow"
+
+
+def silent(text: str) -> None:
+    """While the job runs, what isn't there may still come."""
+
+
+class Sending(NamedTuple):
+    """One numbered stream of the artifacts."""
+
+    number: int
+    write: Callable[[Sink], None]
 
 
 class Outputs:
@@ -43,12 +57,6 @@ class Outputs:
                 )
         return found
 
-    def entries(self, name: str) -> Iterator[Entry]:
-        """The members of one of those that `describe` names."""
-        if name == "artifacts":
-            return self.artifacts()
-        return self.cache(self._job.caches[int(name.removeprefix("cache-"))])
-
     def artifacts(self) -> Iterator[Entry]:
         """Named relative to the working folder, or `~/…`; each once, however many paths lead to it."""
         given: set[str] = set()
@@ -57,6 +65,9 @@ class Outputs:
                 if entry.name not in given:
                     given.add(entry.name)
                     yield entry
+
+    def cache_named(self, name: str) -> Iterator[Entry]:
+        return self.cache(self._job.caches[int(name.removeprefix("cache-"))])
 
     def cache(self, path: str) -> Iterator[Entry]:
         """Named relative to the cache's folder. Links are kept as they are: only a runner unpacks them again."""

@@ -10,12 +10,14 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dstack_cloud.runner_bootstrap.payload import interpreter, script
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.processes import Family, become_subreaper, look
+from dstack_cloud.runner_bootstrap.payload.pump import PLAIN, Pump
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
@@ -45,8 +47,7 @@ class ProcessExecutor:
         self._spool = spool
         self._programs: Path | None = None
         self._leader: subprocess.Popen[bytes] | None = None
-        self._pump: int | None = None
-        self._pump_status = 0
+        self._pump: Pump | None = None
         self._family: Family | None = None
         self._started = 0
 
@@ -80,20 +81,21 @@ class ProcessExecutor:
             os.close(reader)
             os.close(writer)
         leader = self._running_leader()
-        commit({"pid": leader.pid, "started": self._started, "pump": self._pump})
+        commit({"pid": leader.pid, "started": self._started, "pump": self._pump.pid if self._pump else 0})
         try:
             with leader.stdin as go:  # type: ignore[union-attr]
                 go.write(b"go\n")
         except BrokenPipeError:
             pass  # killed already: `wait` tells
 
-    def adopt(self, pid: int, started: int, pump: int | None) -> bool:
-        """Takes over the processes that an earlier runner started; False where there is nothing left to learn of them."""
+    def adopt(self, found: dict[str, Any]) -> None:
+        """Takes over the processes that an earlier runner started."""
         become_subreaper()
-        self._started = started
-        self._pump = pump
-        self._family = Family(pid, self._spared(), mark=f"DSTACK_ATTEMPT={self._job.attempt}".encode())
-        return self._leader_lives() or self._folder.exit_code.exists()
+        self._started = int(found["started"])
+        self._pump = Pump(int(found["pump"])) if found["pump"] else None
+        self._family = Family(int(found["pid"]), self._spared(), mark=f"DSTACK_ATTEMPT={self._job.attempt}".encode())
+        if not self._leader_lives() and not self._folder.exit_code.exists():
+            raise Failure("runner", "the runner was restarted, and the job was lost with the one before")
 
     def wait(self) -> Ending:
         if self._leader is not None:
@@ -121,10 +123,10 @@ class ProcessExecutor:
         warnings = []
         if self._family is not None and self._family.members():
             warnings.append("some processes of the job couldn't be killed")
-        if self._pump is not None and not self._pump_ended(self._pump, LAST_BYTES_SECONDS):
+        if self._pump is not None and not self._pump.ended(LAST_BYTES_SECONDS):
             warnings.append("a process that escaped still writes to the log: what it writes from now on is lost")
-            os.kill(self._pump, signal.SIGKILL)
-        if self._pump_status:
+            self._pump.kill()
+        elif self._pump is not None and self._pump.failed:
             warnings.append("the log couldn't be written to its end: is the disk full?")
         self._pump = None
         return warnings
@@ -132,13 +134,10 @@ class ProcessExecutor:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def _start_pump(self, reader: int) -> None:
-        """Copies the job's output to the log. A process of its own, because a job must survive its runner's restart;
-        not the file itself, because `echo x >/dev/stderr` would truncate it."""
+        """The job doesn't get the file itself, because `echo x >/dev/stderr` would truncate it."""
         log = self._spool.open_for_append()
         try:
-            self._pump = subprocess.Popen(
-                ["cat"], stdin=reader, stdout=log, stderr=subprocess.DEVNULL, start_new_session=True
-            ).pid
+            self._pump = Pump.start(PLAIN, reader, log)
         finally:
             os.close(log)
 
@@ -154,6 +153,7 @@ class ProcessExecutor:
         except (OSError, ValueError) as error:
             raise Failure("start", _why(error)) from error
         self._family = Family(self._leader.pid, self._spared())
+        _be_killable(self._leader.pid)
         seen = look(self._leader.pid)
         self._started = seen.started if seen else 0
 
@@ -166,6 +166,9 @@ class ProcessExecutor:
             self._folder.ca_bundle.write_text(self._job.ca_bundle)
             base |= dict.fromkeys(CA_VARIABLES, str(self._folder.ca_bundle))
         env = {**base, **self._job.environment()}
+        devices = self._folder.gpu_devices()
+        if devices is not None:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         if self._programs is not None:
             env["PATH"] = f"{self._programs}{os.pathsep}{env['PATH']}"
             env["VIRTUAL_ENV"] = str(self._programs.parent)
@@ -179,7 +182,7 @@ class ProcessExecutor:
         return self._leader
 
     def _spared(self) -> set[int]:
-        return {self._pump} if self._pump is not None else set()
+        return {self._pump.pid} if self._pump is not None else set()
 
     def _leader_lives(self) -> bool:
         if self._family is None:
@@ -187,22 +190,15 @@ class ProcessExecutor:
         seen = look(self._family.leader)
         return seen is not None and seen.started == self._started and not seen.zombie
 
-    def _pump_ended(self, pump: int, seconds: float) -> bool:
-        """Polls, for after a restart it is nobody's child here."""
-        deadline = time.monotonic() + seconds
-        while self._pump_lives(pump):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.002)
-        return True
 
-    def _pump_lives(self, pump: int) -> bool:
-        try:
-            ended, self._pump_status = os.waitpid(pump, os.WNOHANG)
-        except ChildProcessError:
-            seen = look(pump)
-            return seen is not None and not seen.zombie
-        return ended == 0
+def _be_killable(pid: int) -> None:
+    """Where memory runs out, the job is to be killed, not what else runs here: it doesn't inherit the runner's protection."""
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    try:
+        if int(score.read_text()) < 0:
+            score.write_text("0")
+    except (OSError, ValueError):
+        return  # no Linux, or it has ended already
 
 
 def _why(error: OSError | ValueError) -> str:

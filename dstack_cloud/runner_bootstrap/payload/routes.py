@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from dstack_cloud.runner_bootstrap.payload.http1 import Handler, Refused, Reply, Request
+from dstack_cloud.runner_bootstrap.payload.inputs import ARTIFACTS
 from dstack_cloud.runner_bootstrap.payload.runner import Runner
 
 LONGEST_WAIT = 60.0
@@ -77,12 +79,30 @@ def _stop(runner: Runner, request: Request, reply: Reply) -> None:
 
 
 def _output(runner: Runner, request: Request, reply: Reply) -> None:
-    entries = runner.outputs(_name(request))
+    if _name(request) == ARTIFACTS:
+        _artifacts(runner, request, reply)
+        return
+    entries = runner.cache(_name(request))
     # imported here: an idle runner has no use for tarfile
     from dstack_cloud.runner_bootstrap.payload.pack import pack
 
     reply.stream()
     pack(entries, reply, runner.state.warn)
+    reply.end()
+
+
+def _artifacts(runner: Runner, request: Request, reply: Reply) -> None:
+    base = int(request.number("base")) if "base" in request.query else None
+    sending = runner.artifacts(base)
+    from dstack_cloud.runner_bootstrap.payload.syncs import Torn
+
+    reply.stream({"X-Sync": str(sending.number)})
+    try:
+        sending.write(reply)
+    except Torn as torn:
+        # without its end the stream counts for nothing; who asks again gets one without that file
+        print(torn, file=sys.stderr)
+        return
     reply.end()
 
 

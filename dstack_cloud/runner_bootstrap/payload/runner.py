@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from dstack_cloud.runner_bootstrap.payload.attempt import MESSAGES, Attempt
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.http1 import Body, Refused
-from dstack_cloud.runner_bootstrap.payload.job import BadJob, parse_job
+from dstack_cloud.runner_bootstrap.payload.inputs import ARTIFACTS
+from dstack_cloud.runner_bootstrap.payload.job import BadJob, Job, parse_job
+from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 from dstack_cloud.runner_bootstrap.payload.state import StateBoard
 
 if TYPE_CHECKING:
+    from dstack_cloud.runner_bootstrap.payload.outputs import Sending
     from dstack_cloud.runner_bootstrap.payload.tree import Entry
 
 TIDY_SECONDS = 30.0
@@ -23,10 +26,11 @@ TIDY_SECONDS = 30.0
 class Runner:
     """`finished` is set once the server has everything: the program may end."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, machine: Machine) -> None:
         self.state = StateBoard(folder)
         self.finished = threading.Event()
         self._folder = folder
+        self._machine = machine
         self._lock = threading.Lock()
         self._attempt: Attempt | None = None
         self._tidied_at = time.monotonic()
@@ -41,7 +45,8 @@ class Runner:
             return
         phase = self.state["phase"]
         if self.state.saved.get("job"):
-            self._attempt = Attempt(self._folder, parse_job(self.state.saved["job"]), self.spool, self.state)
+            self._attempt = self._new_attempt(parse_job(self.state.saved["job"]))
+            self._watch_notices()
         if phase in ("downloading", "running") and self._attempt:
             self._attempt.resume(phase)
         elif phase == "uploading":
@@ -69,10 +74,11 @@ class Runner:
                     409,
                     f"this runner can't take {job.attempt}: it had {self.state['attempt'] or 'been stopped'} before",
                 )
-            attempt = Attempt(self._folder, job, self.spool, self.state)
+            attempt = self._new_attempt(job)
             self.state.update({"job": job.without_secrets()}, phase="downloading", attempt=job.attempt)
             self._attempt = attempt
         attempt.begin()
+        self._watch_notices()
 
     def take_input(self, name: str, body: Body) -> None:
         """Raises Refused, and http1.Truncated where the stream breaks off."""
@@ -96,12 +102,16 @@ class Runner:
             elif self._attempt is not None:
                 self._attempt.stop(reason)
 
-    def outputs(self, name: str) -> Iterator[Entry]:
-        """The members of one output. Raises Refused."""
-        listed = [output["name"] for output in self.state["outputs"]]
-        if self.state["phase"] != "uploading" or self._attempt is None or name not in listed:
-            raise Refused(404, f"there is no output {name!r} to collect")
-        return self._attempt.outputs(name)
+    def cache(self, name: str) -> Iterator[Entry]:
+        """The members of one cache. Raises Refused."""
+        return self._collectable(name).cache(name)
+
+    def artifacts(self, base: int | None) -> Sending:
+        """Also while the job runs. `base`: the number of an earlier stream that has arrived. Raises Refused."""
+        attempt = self._attempt
+        if self.state["phase"] == "running" and attempt is not None and attempt.job.artifacts:
+            return attempt.artifacts(base, live=True)
+        return self._collectable(ARTIFACTS).artifacts(base, live=False)
 
     def collected(self) -> None:
         """Raises Refused where the job isn't over."""
@@ -124,7 +134,31 @@ class Runner:
             self._tidied_at = time.monotonic()
             attempt.tidy()
 
+    def _watch_notices(self) -> None:
+        cloud = self._attempt.job.notice if self._attempt else None
+        if cloud:
+            # imported here: most machines aren't taken back
+            from dstack_cloud.runner_bootstrap.payload import notices
+
+            notices.watch(cloud, self._machine.metadata, lambda: self._interrupt(notices.WINDOWS[cloud]))
+
+    def _interrupt(self, window: float) -> None:
+        """The cloud takes the machine back in `window` seconds: a third of them is the job's, the rest is for its outputs."""
+        if self._attempt is not None and self.state["phase"] in ("downloading", "running"):
+            self._attempt.stop("interrupted", window / 3)
+        if self.state["notice_at"] is None:
+            self.state.update(notice_at=time.time())
+
     def abandon(self) -> None:
         """The machine is taken back, or the folder is gone: the job dies at once."""
         if self._attempt is not None and self.state["phase"] in ("downloading", "running"):
             self._attempt.kill()
+
+    def _new_attempt(self, job: Job) -> Attempt:
+        return Attempt(self._folder, job, self.spool, self.state, self._machine)
+
+    def _collectable(self, name: str) -> Attempt:
+        listed = [output["name"] for output in self.state["outputs"]]
+        if self.state["phase"] != "uploading" or self._attempt is None or name not in listed:
+            raise Refused(404, f"there is no output {name!r} to collect")
+        return self._attempt

@@ -20,7 +20,9 @@ exit $code
 
 # In a container the first program's end is the end of all. A shell dies of SIGTERM at once while the program it runs still saves
 # its work, so this stays until the others have gone (two remain: it and the container's init).
+# One pipe for all output: the engine reads two side by side, and would mix up what was written in turn.
 CONTAINER_KEEPER = """\
+exec 2>&1
 stop=; trap stop=1 TERM INT
 if command -v bash >/dev/null 2>&1; then bash -c "$1"; else /bin/sh -c "$1"; fi
 code=$?

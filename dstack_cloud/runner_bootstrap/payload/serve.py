@@ -15,6 +15,7 @@ from types import FrameType
 
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.http1 import Handler, serve_connection
+from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.routes import routes
 from dstack_cloud.runner_bootstrap.payload.runner import Runner
 
@@ -26,7 +27,7 @@ class _Terminated(Exception):
     """SIGTERM or SIGINT came."""
 
 
-def serve(root: Path, socket_path: Path, idle_timeout: float | None, on_end: list[str]) -> int:
+def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float | None, on_end: list[str]) -> int:
     """Blocks until the end; the exit code. `on_end` runs (and its end is awaited) after the job has been collected."""
     folder = Folder(root)
     folder.make()
@@ -34,7 +35,7 @@ def serve(root: Path, socket_path: Path, idle_timeout: float | None, on_end: lis
     if lock is None:
         print(f"another runner serves {folder.root}", file=sys.stderr)
         return 0
-    runner = Runner(folder)
+    runner = Runner(folder, machine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
     try:

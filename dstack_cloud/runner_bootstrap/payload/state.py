@@ -31,6 +31,7 @@ def fresh() -> Record:
         "warnings": [],
         "started_at": None,
         "ended_at": None,
+        "notice_at": None,
     }
 
 
@@ -49,7 +50,7 @@ class StateBoard:
             return False
         kept = json.loads(self._path.read_bytes())
         self.saved = kept["saved"]
-        self._record = kept["state"]
+        self._record = {**fresh(), **kept["state"]}
         self._record["seq"] += RESTART_LEAP
         return True
 

@@ -55,10 +55,9 @@ class _Forward:
             raise BadArchive("the tar stream ended early")
 
 
-def unpack(source: Source, folder: Path) -> None:
-    """Adds the tar's members to the folder, modes and times of files kept, owners not. Raises BadArchive, OSError."""
+def unpack(source: Source, target: Target) -> None:
+    """Adds the tar's members to the target, modes and times of files kept, owners not. Raises BadArchive, OSError."""
     stream = _Forward(source)
-    target = _Target(folder)
     try:
         file = cast(BinaryIO, stream)
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
@@ -73,25 +72,27 @@ def unpack(source: Source, folder: Path) -> None:
     target.set_folder_modes()
 
 
-class _Target:
+class Target:
+    """A folder; nothing may come to lie beside it, and no folder of it is replaced."""
+
     def __init__(self, folder: Path) -> None:
-        self._root = str(folder)
+        self._tops = {str(folder)}
         # folders known to be real ones: nobody else writes here before the job starts
-        self._real = {self._root}
+        self._real = set(self._tops)
         self._modes: dict[str, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        path = self._path(member.name)
+        path = self.path(member.name)
         if member.isdir():
             self._enter(path, member.name)
             self._modes[path] = member.mode & 0o777
             return
-        if path == self._root:
+        if path in self._tops:
             raise BadArchive(f"{member.name!r} stands for the folder itself")
         self._enter(os.path.dirname(path), member.name)
         if os.path.lexists(path):
-            self._make_room(path, member.name)
+            self.make_room(path, member.name)
         if member.isreg():
             self._write(archive, member, path)
         elif member.issym():
@@ -106,11 +107,21 @@ class _Target:
         for path in sorted(self._modes, key=len, reverse=True):
             os.chmod(path, self._modes[path])
 
-    def _path(self, name: str) -> str:
-        parts = name.split("/")
-        if name.startswith("/") or ".." in parts:
-            raise BadArchive(f"{name!r} leads out of the folder")
-        return os.path.join(self._root, *(part for part in parts if part not in ("", ".")))
+    def path(self, name: str) -> str:
+        """Where a member lies. Raises BadArchive."""
+        (top,) = self._tops
+        return os.path.join(top, *parts_of(name))
+
+    def make_room(self, path: str, name: str) -> None:
+        """For a file or link, where there is something already. Raises BadArchive, OSError."""
+        try:
+            os.unlink(path)
+        except (IsADirectoryError, PermissionError) as error:
+            raise BadArchive(f"{name!r} would replace a folder") from error
+
+    def make_way(self, path: str, name: str) -> None:
+        """For a folder, where there is something else already. Raises BadArchive, OSError."""
+        raise BadArchive(f"{name!r} leads through a link or a file")
 
     def _enter(self, path: str, name: str) -> None:
         """Makes the folder and those above it; refuses to go through a symlink."""
@@ -121,15 +132,10 @@ class _Target:
             os.mkdir(path, 0o755)
         except FileExistsError:
             if os.path.islink(path) or not os.path.isdir(path):
-                raise BadArchive(f"{name!r} leads through a link or a file") from None
+                self.make_way(path, name)
+                os.mkdir(path, 0o755)
             os.chmod(path, os.stat(path).st_mode | 0o700)
         self._real.add(path)
-
-    def _make_room(self, path: str, name: str) -> None:
-        try:
-            os.unlink(path)
-        except (IsADirectoryError, PermissionError) as error:
-            raise BadArchive(f"{name!r} would replace a folder") from error
 
     def _write(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
         content = archive.extractfile(member)
@@ -141,7 +147,15 @@ class _Target:
             os.utime(fd, (member.mtime, member.mtime))
 
     def _link(self, member: tarfile.TarInfo, path: str) -> None:
-        original = self._path(member.linkname)
+        original = self.path(member.linkname)
         if os.path.dirname(original) not in self._real or not os.path.isfile(original) or os.path.islink(original):
             raise BadArchive(f"{member.name!r} links to {member.linkname!r}, which isn't a file before it")
         os.link(original, path)
+
+
+def parts_of(name: str) -> list[str]:
+    """A member's name in parts. Raises BadArchive where it leads out."""
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts:
+        raise BadArchive(f"{name!r} leads out of the folder")
+    return [part for part in parts if part not in ("", ".")]

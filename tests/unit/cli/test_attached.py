@@ -169,6 +169,19 @@ def terminal_says(stage: Stage, **variables: str) -> str:
     return seen
 
 
+def test_each_refusal_and_each_lost_machine_is_told_once(stage: Stage) -> None:
+    view = views.run("provisioning")
+    refused, lost = views.instance(1, "NoCapacity: none left"), views.instance(2)
+    lost |= {"id": "j", "spot": True, "ending": "interrupted", "wrong": "interrupted", "zone": "here-1"}
+    for launches in ([refused], [refused, lost], [refused, lost, views.instance(3)]):
+        view["jobs"][0]["instances"] = launches
+        stage.run(view)
+    stage.run(views.run("done", 0))
+    lines = finish(started())[1].splitlines()
+    assert lines.count("sandbox/small in here: no capacity") == 1
+    assert lines.count("attempt 2 on sandbox/small spot in here-1: interrupted") == 1
+
+
 def test_a_terminal_shows_progress_on_one_line_and_wipes_it(stage: Stage) -> None:
     seen = terminal_says(stage)
     assert re.search("[⠀-⣿]", seen), "a spinner turns"

@@ -32,7 +32,7 @@ def test_ps_says_why_something_waits(server: Backstage, dstack: Call) -> None:
 
 def test_ps_verbose(server: Backstage, dstack: Call) -> None:
     view = views.run("failed", 3, message="it broke")
-    view["jobs"][0]["instances"] = [views.instance(1, "no capacity here"), views.instance(2)]
+    view["jobs"][0]["instances"] = [views.instance(1, "NoCapacity: none left here"), views.instance(2)]
     server.answers["GET /runs"] = [view]
     assert lines(dstack("status", "-v").out) == [
         "shady-1  train  failed  submitted 5 min ago",
@@ -42,8 +42,8 @@ def test_ps_verbose(server: Backstage, dstack: Call) -> None:
         "  job     shady-1.train: failed, attempt 1, ran 3m 05s, exit code 3",
         "          it broke",
         "          port 8000 at http://localhost:8001",
-        "          attempt 1: sandbox/small in here, $0.50/h, refused",
-        "            no capacity here",
+        "          attempt 1: sandbox/small in here, $0.50/h, refused: no capacity",
+        "            none left here",
         "          attempt 2: sandbox/small in here, $0.50/h, busy",
     ]
 

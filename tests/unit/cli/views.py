@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from dstack_cloud.api.schemas import AccessView, InstanceView, JobView, PlanView, RunView
+from dstack_cloud.api.schemas import AccessPort, AccessView, InstanceView, JobView, PlanView, RunView, WayView
 
 
 def instance(attempt: int = 1, wrong: str = "") -> InstanceView:
     return {
-        "id": "i", "backend": "sandbox", "region": "here", "instance_type": "small", "spot": False, "price": 0.5,
-        "status": "refused" if wrong else "busy", "attempt": attempt, "wrong": wrong, "created_at": 0.0, "terminated_at": None,
+        "id": "i", "backend": "sandbox", "region": "here", "zone": "", "instance_type": "small", "spot": False, "price": 0.5,
+        "status": "refused" if wrong else "busy", "attempt": attempt, "wrong": wrong, "ending": "", "created_at": 0.0, "terminated_at": None,
     }  # fmt: skip
 
 
@@ -35,8 +35,9 @@ def run(status: str = "running", exit_code: int | None = None, message: str = ""
 
 
 def access(local: int, target: int) -> AccessView:
-    ports = [{"app": 8000, "local": local, "target": target}]
-    return {"job": "train", "endpoint": "", "client_key": "", "host_keys": [], "ports": ports}  # type: ignore[typeddict-item]
+    ports: list[AccessPort] = [{"app": 8000, "local": local, "target": target}]
+    way: WayView = {"endpoint": "", "client_key": "", "host_keys": []}
+    return {**way, "jumps": [], "job": "train", "attempt": "i", "container": False, "folder": ".", "ports": ports}
 
 
 def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> PlanView:

@@ -121,7 +121,7 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
         ("schedule: '@daily'", "`schedule`"),
         ("nodes: 2", "`nodes`"),
         ("sweep: {parameters: {a: [1]}}", "`sweep`"),
-        ("retry: true\nsetup: x", "`setup`, `retry`, which are not available yet"),
+        ("nodes: 2\nsetup: x", "`setup`, `nodes`, which are not available yet"),
         ("artifacts: [{path: a, mount: true}]", "`mount: true`"),
         ("provider: python\nfile: a.py", "the provider `python` is not available yet"),
         ("commands: ['${{ secrets.TOKEN }}']", "secrets.TOKEN"),
@@ -135,6 +135,11 @@ def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:
 
 def test_retry_false_and_one_node_are_nothing_to_refuse() -> None:
     assert spec("retry: false\nnodes: 1").provider == "bash"
+
+
+@pytest.mark.parametrize(("field", "seconds"), [("false", None), ("true", 3600), ("2h", 7200), ("{duration: 90s}", 90)])
+def test_for_how_long_a_machine_is_looked_for(field: str, seconds: int | None) -> None:
+    assert spec(f"retry: {field}").retry_seconds == seconds
 
 
 def test_the_environment_of_the_caller_wins() -> None:

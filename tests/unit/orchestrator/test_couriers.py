@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from dstack_cloud import errors
+from dstack_cloud.courier.trouble import PATIENCE, Trouble
 from dstack_cloud.domain.runs import CodeRef
-from dstack_cloud.orchestrator.couriers import PATIENCE, Trouble
 from dstack_cloud.runner_bootstrap.link import LinkError
 from dstack_cloud.storage import artifacts, caches, layout
 from tests.unit.orchestrator.errand import ATTEMPT, PLACE, Errand, saved, wait_until

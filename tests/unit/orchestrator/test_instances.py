@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from dstack_cloud import errors
 from dstack_cloud.backends.base import Capabilities, Owned
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.runs import Instance
-from dstack_cloud.domain.states import InstanceStatus, JobStatus
+from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.orchestrator.dispatch import DEFAULT_MAX_DURATION, longest_run
 from dstack_cloud.orchestrator.reap import find_orphans, reap
+from dstack_cloud.storage.layout import AttemptPlace
 from tests.fakes.failing_store import FailingStore
 from tests.fakes.simulation import Chance, SimBackend, SimCouriers, Simulation
 
@@ -182,3 +184,85 @@ def test_a_machine_that_vanished_ends_its_job(tmp_path: Path) -> None:
     assert step_machine(simulation).status is InstanceStatus.TERMINATING
     step_job(simulation)
     assert simulation.job().reason == "lost"
+
+
+def late(folder: Path, *, slept: bool) -> Simulation:
+    """A machine past its deadline; its server has just woken, or was awake all the time."""
+    simulation = busy(folder)
+    simulation.now += 10_000
+    simulation.world.awake.since = simulation.now if slept else 0.0
+    simulation.database.instances.save(replace(the_machine(simulation), deadline=simulation.now - 1))
+    return simulation
+
+
+def test_a_deadline_that_was_slept_through_leaves_time_to_save(tmp_path: Path) -> None:
+    simulation = late(tmp_path, slept=True)
+    assert step_machine(simulation).status is InstanceStatus.BUSY
+    simulation.now += simulation.world.timing.saving + 1
+    machine = step_machine(simulation)
+    assert (machine.status, machine.ending) == (InstanceStatus.TERMINATING, Ending.FAILED)
+    step_job(simulation)
+    assert "outlived its max_duration" in simulation.job().message
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(JobStatus.RUNNING, False), (JobStatus.UPLOADING, True), (JobStatus.STOPPING, True)]
+)
+def test_a_runner_that_answers_may_finish_what_it_saves(tmp_path: Path, status: JobStatus, kept: bool) -> None:
+    simulation = late(tmp_path, slept=False)
+    simulation.database.jobs.save(replace(simulation.job(), status=status))
+    assert (step_machine(simulation).status is InstanceStatus.BUSY) is kept
+
+
+def test_a_machine_that_died_is_noticed_though_its_connection_looks_well(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    simulation.backend.remote = True
+    simulation.cut_at[the_machine(simulation).id] = simulation.now + 1
+    simulation.lose_machines()
+    assert step_machine(simulation).ending is Ending.LOST
+
+
+def test_an_unreachable_machine_says_so_until_it_is_back(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    simulation.cut_at[the_machine(simulation).id] = simulation.now
+    assert step_machine(simulation).wrong == "unreachable since 00:16 UTC"
+    simulation.cut_at.clear()
+    assert step_machine(simulation).wrong == ""
+
+
+@pytest.mark.parametrize(("told", "kept"), [(-1e9, 1000.0), (1e12, 1000.5), (1000.25, 1000.25), (None, None)])
+def test_a_machines_clock_counts_within_ours(tmp_path: Path, told: float | None, kept: float | None) -> None:
+    simulation = busy(tmp_path)
+    machine, place = the_machine(simulation), AttemptPlace("shady-1", "train", 1)
+    state = {
+        "attempt": machine.id,
+        "phase": "running",
+        "message": "",
+        "exit_code": None,
+        "reason": "",
+        "started_at": told,
+    }
+    simulation.store.put(place.status, json.dumps(state).encode())
+    simulation.now += 0.5
+    report = jobs.read_report(simulation.world, simulation.job(), machine)
+    assert report is not None and report.started_at == kept
+
+
+def test_a_backend_is_asked_to_end_a_machine_once_and_again_after_a_while(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    stubborn = Stubborn(simulation.chance, machines=simulation.backend.machines)
+    backends = {"main": {"sim": stubborn}}
+    simulation.database.jobs.save(replace(simulation.job(), status=JobStatus.STOPPED))
+    for _ in range(5):
+        step_machine(simulation, backends=backends)
+    assert stubborn.asked == 1
+    simulation.now += 31
+    step_machine(simulation, backends=backends)
+    assert stubborn.asked == 2
+
+
+class Stubborn(SimBackend):
+    asked = 0
+
+    def terminate(self, refs: Any) -> None:
+        self.asked += 1

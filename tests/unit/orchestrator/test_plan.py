@@ -5,7 +5,7 @@ import pytest
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Machine, Offer
 from dstack_cloud.domain.runs import Instance, Job
-from dstack_cloud.domain.states import IllegalTransition, InstanceStatus, JobStatus
+from dstack_cloud.domain.states import Ending, IllegalTransition, InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import plan
 
 MACHINE = Machine(cpu=2, memory=2**30)
@@ -25,34 +25,11 @@ def launch(an_offer: Offer, wrong: str = "", attempt: int = 1) -> Instance:
     return Instance("i", "main", "shady-1.train", "shady-1", attempt, an_offer, status, wrong=wrong)
 
 
-def test_the_cheapest_offer_comes_first_and_unknown_prices_last() -> None:
-    offers = [offer(None), offer(2.0), offer(1.0)]
-    assert plan.next_offer(offers, []) == offers[2]
-    assert plan.next_offer(offers[:1], []) == offers[0]
-
-
-def test_an_offer_that_was_refused_is_not_tried_again() -> None:
-    offers = [offer(1.0), offer(2.0)]
-    assert plan.next_offer(offers, [launch(offers[0], "NoCapacity: none left")]) == offers[1]
-
-
-def test_a_refusal_that_the_user_must_mend_closes_the_backend() -> None:
-    offers = [offer(1.0), offer(2.0), offer(3.0, "b")]
-    assert plan.next_offer(offers, [launch(offers[0], "NotAuthorized: no")]) == offers[2]
-
-
 def test_refused_launches_use_up_no_attempt() -> None:
     refused = launch(offer(1.0), "NoCapacity: none left")
     assert plan.launch_attempt(job(attempt=0), []) == 1
     assert plan.launch_attempt(job(attempt=1), [refused]) == 1
     assert plan.launch_attempt(job(attempt=1), [refused, launch(offer(2.0))]) == 2
-
-
-def test_the_final_message_counts_the_refusals() -> None:
-    tried = [launch(offer(1.0), "NoCapacity: none in x"), launch(offer(2.0), "QuotaExceeded: 0 of 0")]
-    assert plan.no_offer_message(tried) == "2 offers tried: 1 NoCapacity, 1 QuotaExceeded; last: 0 of 0"
-    assert plan.no_offer_message(tried[:1]) == "none in x"
-    assert "no offer fits" in plan.no_offer_message([])
 
 
 @pytest.mark.parametrize(
@@ -106,3 +83,37 @@ def test_an_instance_is_wanted_by_its_own_unfinished_job_only() -> None:
 def test_a_finished_job_goes_nowhere() -> None:
     with pytest.raises(IllegalTransition):
         plan.finish(job(JobStatus.DONE), JobStatus.FAILED, 1.0)
+
+
+def test_max_duration_counts_all_attempts() -> None:
+    first = plan.follow_report(job(), plan.RunnerReport("running", started_at=100.0), 100.0)
+    assert plan.ran_for(first, 130.0) == 30.0
+    again = plan.resubmitted(first, launch(offer(1.0)), Ending.INTERRUPTED, 130.0)
+    assert (again.ran, again.running_since, again.started_at, again.exit_code) == (30.0, None, 100.0, None)
+    second = plan.follow_report(
+        replace(again, status=JobStatus.RUNNING), plan.RunnerReport("running", started_at=200.0), 200.0
+    )
+    assert plan.ran_for(second, 210.0) == 40.0
+
+
+def test_a_job_that_goes_on_elsewhere_says_why() -> None:
+    machine = replace(launch(offer(1.0)), wrong="it was killed")
+    assert plan.resubmitted(job(), machine, Ending.INTERRUPTED, 1.0).message == "interrupted on a r; going on elsewhere"
+    lost = plan.resubmitted(job(), machine, Ending.LOST, 1.0)
+    assert lost.message == "the machine was lost on a r (it was killed); going on elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("endings", "said"),
+    [
+        ([Ending.LOST] * 9, ""),
+        ([Ending.INTERRUPTED] * 30, ""),
+        ([Ending.LOST] * 10, "10 machines were lost without notice: attempt 1 on a r: it died; attempt 2"),
+        ([Ending.MUTE, Ending.MUTE, Ending.LOST, Ending.MUTE], ""),
+        ([Ending.LOST] + [Ending.MUTE] * 3, "3 machines in a row never answered: attempt 2 on a r: it died"),
+    ],
+)
+def test_a_job_that_loses_every_machine_is_given_up(endings: list[Ending], said: str) -> None:
+    lost = [replace(launch(offer(1.0), attempt=n), ending=each, wrong="it died") for n, each in enumerate(endings, 1)]
+    message = plan.too_many_lost(lost)
+    assert message.startswith(said) and bool(message) == bool(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -130,3 +131,40 @@ def test_workers_are_as_many_as_before_after_failures(rehearsals: Any) -> None:
     rehearsal.submit()
     rehearsal.wait_for_status(JobStatus.FAILED)
     wait_until(lambda: rehearsal.scheduler._free == scheduling.WORKERS, "free workers")
+
+
+class Slow(SimBackend):
+    """Its offers come when they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__(Chance(random.Random(1)))
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def offers(self, requirements: object) -> list[Any]:
+        self.asked.set()
+        self.let_go.wait(60)
+        return []
+
+
+def test_the_end_does_not_wait_for_a_slow_step(tmp_path: Path) -> None:
+    slow = Slow()
+    rehearsal = Rehearsal(tmp_path, backends={"main": {"sim": slow}})
+    rehearsal.scheduler.start()
+    rehearsal.submit()
+    assert slow.asked.wait(60)
+    rehearsal.scheduler.stop()
+    assert rehearsal.simulation.job().status is JobStatus.SUBMITTED
+    slow.let_go.set()
+    # the step that was left alone ends well all the same
+    rehearsal.wait_for_status(JobStatus.FAILED)
+    rehearsal.database.close()
+
+
+def test_a_server_that_slept_knows_since_when_it_is_awake(rehearsals: Any) -> None:
+    rehearsal = rehearsals()
+    awake = rehearsal.scheduler.world.awake
+    wait_until(lambda: awake.since > 0, "the start")
+    began = awake.since
+    rehearsal.ahead = 3600.0
+    wait_until(lambda: awake.since > began + 3000, "the end of the sleep")
+    assert awake.count(7200.0, rehearsal.clock()) < 600.0

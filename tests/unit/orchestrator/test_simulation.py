@@ -61,7 +61,7 @@ def test_when_all_offers_are_refused_the_job_fails_with_their_count(tmp_path: Pa
     world = simulation(tmp_path, 3, refuse=99)
     world.go()
     assert world.job().status is JobStatus.FAILED
-    assert "4 offers tried: 4 NoCapacity" in world.job().message
+    assert "4 offers tried: 4 no capacity; last: none left" in world.job().message
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -80,7 +80,7 @@ def test_a_stop_at_any_moment_ends_the_job_and_frees_the_machine(tmp_path: Path,
     check_nothing_is_left(world)
 
 
-def test_a_machine_that_vanishes_fails_the_job(tmp_path: Path) -> None:
+def test_a_machine_of_this_computer_that_vanishes_fails_the_job(tmp_path: Path) -> None:
     world = simulation(tmp_path, 4)
     while world.job().status is not JobStatus.RUNNING:
         world.step_once()

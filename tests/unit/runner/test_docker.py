@@ -11,7 +11,7 @@ from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, default_socket
 from dstack_cloud.runner_bootstrap.payload.ports import must_be_published
 from tests.unit.runner.registry import registry
-from tests.unit.runner.rig import Rig, tar_of, until
+from tests.unit.runner.rig import Rig, tar_of
 
 pytestmark = pytest.mark.docker
 
@@ -44,6 +44,12 @@ def test_every_byte_of_the_output_is_kept(runner: Rig, image: str) -> None:
     runner.run("head -c 10000000 /dev/zero | tr '\\0' x", "echo e >&2", mode="docker", image=image)
     assert sorted(set(runner.log())) == sorted({*b"x", *b"e\n"})
     assert len(runner.log()) == 10_000_002
+
+
+def test_output_and_errors_stay_in_order(runner: Rig, image: str) -> None:
+    count = "i=0; while [ $i -lt 300 ]; do echo $i; echo $i >&2; i=$((i+1)); done; echo end >/dev/stderr"
+    runner.run(count, mode="docker", image=image)
+    assert runner.log().split() == [b"%d" % number for number in range(300) for _ in range(2)] + [b"end"]
 
 
 def test_stop_lets_a_nested_program_save_its_work(runner: Rig, image: str) -> None:
@@ -201,13 +207,3 @@ def test_terminated_runner_removes_its_container(runner: Rig, image: str) -> Non
     runner.wait_log(b"ready")
     assert runner.end() == 0
     assert not Engine().containers({ATTEMPT_LABEL: "a-1"})
-
-
-def test_restart_ends_the_attempt_and_removes_the_container(rig: Rig, image: str) -> None:
-    rig.start()
-    rig.submit("echo ready; sleep 1000", mode="docker", image=image)
-    rig.wait_log(b"ready")
-    rig.crash()
-    rig.start()
-    assert rig.wait("uploading").reason == "runner"
-    until(lambda: not Engine().containers({ATTEMPT_LABEL: "a-1"}), "the container's end")

@@ -84,13 +84,17 @@ def test_cache_keeps_links_as_they_are(runner: Rig) -> None:
 
 
 def test_only_what_is_listed_and_only_while_it_waits(runner: Rig) -> None:
-    runner.submit("echo ready", "until [ -e go ]; do sleep 0.05; done", artifacts=["f"])
+    runner.submit("echo ready", "until [ -e go ]; do sleep 0.05; done", **CACHE)
+    with pytest.raises(LinkError, match="no output 'cache-0'"):
+        runner.output("cache-0")
+    runner.link.put_input("cache-0", [tar_of({})])
     runner.wait_log(b"ready")
-    with pytest.raises(LinkError, match="no output 'artifacts'"):
-        runner.output()
+    for name in ("artifacts", "cache-0", "other"):
+        with pytest.raises(LinkError, match=f"no output '{name}'"):
+            runner.output(name)
     with pytest.raises(LinkError, match="nothing to collect yet"):
         runner.link.collected()
     (runner.folder / "work" / "go").touch()
     runner.wait("uploading")
-    with pytest.raises(LinkError, match="no output 'cache-0'"):
-        runner.output("cache-0")
+    with pytest.raises(LinkError, match="no output 'artifacts'"):
+        runner.output()

@@ -10,7 +10,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive, unpack
+from dstack_cloud.runner_bootstrap.payload.folder import Folder
+from dstack_cloud.runner_bootstrap.payload.job import parse_job
+from dstack_cloud.runner_bootstrap.payload.restore import restore
+from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive, Target, unpack
 from tests.unit.runner.test_inputs import member, tar_with
 
 GOOD = tar_with(
@@ -20,6 +23,7 @@ GOOD = tar_with(
     member("hard", tarfile.LNKTYPE, "d/" + "n" * 120),
     member("z"),
 )
+JOB = parse_job({"attempt": "a", "mode": "process", "artifacts": ["d", "~/x", "."]})
 
 
 def with_right_checksums(data: bytearray) -> bytes:
@@ -39,9 +43,18 @@ def test_changed_archives(changes: list[tuple[int, int]], length: int) -> None:
     data = bytearray(GOOD)
     for place, value in changes:
         data[place] = value
+    archive = with_right_checksums(data[:length])
     with tempfile.TemporaryDirectory() as folder:
         try:
-            unpack(io.BytesIO(with_right_checksums(data[:length])), Path(folder, "in"))
+            unpack(io.BytesIO(archive), Target(Path(folder, "in")))
         except (BadArchive, OSError):
             pass
         assert [path.name for path in Path(folder).iterdir()] == ["in"]
+        job = Folder(Path(folder, "job"))
+        job.make()
+        try:
+            restore(io.BytesIO(archive), job, JOB)
+        except (BadArchive, OSError):
+            pass
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["in", "job"]
+        assert sorted(path.name for path in job.root.iterdir()) == ["home", "work"]

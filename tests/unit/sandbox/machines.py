@@ -53,9 +53,9 @@ class Machine:
         return RunnerLink(lambda: self.connection.dial(install.connect_command()))
 
 
-def boot(home: Path) -> Machine:
+def boot(home: Path, config: SandboxConfig | None = None) -> Machine:
     created_at, installation = time.time(), f"test-{uuid.uuid4().hex[:12]}"
-    backend = SandboxBackend(SandboxConfig(), home, installation)
+    backend = SandboxBackend(config or SandboxConfig(), home, installation)
     host, client = keys.generate(), keys.generate()
     document = user_data(
         host_private=host.private,

@@ -52,11 +52,20 @@ def test_the_dead_man_is_armed_and_comes_back_at_every_boot(machine: machines.Ma
 
 
 def test_the_clouds_metadata_of_this_computer_is_out_of_reach(machine: machines.Machine) -> None:
-    ask = 'import urllib.request as u; u.urlopen("http://169.254.169.254/", timeout=20)'
+    """Its own service is at the well-known address and port; nothing else of that address answers."""
+    ask = 'import urllib.request as u; u.urlopen("http://169.254.169.254{}/", timeout=5)'
     for prefix in ("", "docker run --rm dstack-cloud/job:py3.11 "):
-        done = machine.connection.run(f"sudo -n {prefix}python3 -c '{ask}'")
-        assert done.code != 0
-        assert b"URLError" in done.err
+        own = machine.connection.run(f"sudo -n {prefix}python3 -c '{ask.format('')}'")
+        assert b"HTTP Error 401" in own.err
+        other = machine.connection.run(f"sudo -n {prefix}python3 -c '{ask.format(':8080')}'")
+        assert b"URLError" in other.err or b"TimeoutError" in other.err
+
+
+def test_it_finds_what_was_published_for_it(machine: machines.Machine) -> None:
+    machine.backend.residents.publish(machine.ref, "/computeMetadata/v1/instance/attributes/word", b"hello")
+    url = "http://169.254.169.254/computeMetadata/v1/instance/attributes/word"
+    ask = f'import urllib.request as u; print(u.urlopen(u.Request("{url}", headers={{"Metadata-Flavor": "Google"}})).read())'
+    assert machine.connection.run(f"python3 -c '{ask}'").out == b"b'hello'\n"
 
 
 def test_nothing_failed_at_the_boot(machine: machines.Machine) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,8 +9,15 @@ from typing import Any
 
 import pytest
 
-from dstack_cloud.runner_bootstrap import install
+from dstack_cloud.courier.errand import Errand, MachineStore
+from dstack_cloud.courier.shipping import ship
+from dstack_cloud.runner_bootstrap import install, units
+from dstack_cloud.runner_bootstrap.placement import MACHINE, lease
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, timer, user_data
+
+KEY = install.HostKey("HOST PRIVATE", "ssh-ed25519 NEW")
+ERRAND = Errand("a-1", "shady-1", "train", 1, "train")
+STORE = MachineStore("s3://b", {}, {"secret_access_key": "hush"})
 
 
 def document(seconds: int = 900) -> dict[str, Any]:
@@ -44,17 +52,38 @@ def test_a_deadline_holds_by_the_clock_and_without_it() -> None:
 
 def test_shells_accept_what_is_sent() -> None:
     script = document()["bootcmd"][0][2]
-    for text in (script, install.install_command(seconds=60), install.connect_command()):
+    texts = [script]
+    for place in (MACHINE, lease("/home/me/leases/k-1")):
+        step = install.install(seconds=60, host_key=KEY, gpus=True, place=place)
+        texts += [step.command, install.connect_command(place), ship(ERRAND, STORE, b"", place=place).command]
+    for text in texts:
         subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+        # the script is quoted within the command
+        for inner in shlex.split(text) if text.startswith("if ") else []:
+            subprocess.run(["sh", "-n"], input=inner if "\n" in inner else "", text=True, check=True)
 
 
 def test_the_socket_is_given_to_the_login_user() -> None:
-    assert f"chown {LOGIN_USER} {install.SOCKET}" in install.service()
-    assert "chown someone " in install.service("someone")
+    assert f"chown {LOGIN_USER} {MACHINE.socket}" in units.service()
+    assert "chown someone " in units.service("someone")
 
 
-def test_nothing_secret_can_be_in_the_install_command() -> None:
-    assert install.install_command(seconds=60) == install.install_command(seconds=60)
+def test_only_an_ephemeral_machine_ends_with_its_runner() -> None:
+    place = lease("/var/lib/leases/k-1")
+    assert "poweroff" in units.service()
+    assert "poweroff" not in install.install(seconds=60, place=place).command
+    assert (place.unit, place.courier_unit) == ("dstack-runner-k-1.service", "dstack-courier-k-1.service")
+
+
+def test_nothing_secret_is_in_a_command() -> None:
+    """Arguments are seen by every user of a machine; what is read from the standard input isn't."""
+    step = install.install(seconds=60, host_key=KEY)
+    assert KEY.private not in step.command
+    assert step.stdin.startswith(KEY.private.encode())
+    shipped = ship(ERRAND, STORE, b"")
+    assert "hush" not in shipped.command
+    assert b"hush" in shipped.stdin
+    assert "hush" not in repr(shipped)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")

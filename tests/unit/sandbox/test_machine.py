@@ -8,6 +8,7 @@ import pytest
 
 from dstack_cloud.backends.sandbox.config import SandboxConfig
 from dstack_cloud.backends.sandbox.resources.machine import Place, resolvers, seed, specification
+from dstack_cloud.domain.resources import Gpu, Machine, Offer
 
 PLACE = Place("an-image", "a-network", ("192.0.2.53", "192.0.2.54"), "http://192.0.2.1:5000")
 
@@ -28,6 +29,17 @@ def test_a_machine_without_user_data_boots_too() -> None:
 def test_the_size_is_a_limit_and_swap_is_no_way_around_it() -> None:
     host = specification(SandboxConfig(cpu=3, memory=2**30), PLACE, "box", {})["HostConfig"]
     assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (2**30, 2**30, 3 * 10**9)
+
+
+def test_it_is_as_large_as_the_offer_and_told_of_its_gpus() -> None:
+    gpu = Gpu(name="T4", memory=15 * 2**30)
+    machine = Machine(cpu=1, memory=2**29, gpus=(gpu, gpu))
+    offer = Offer(backend="sandbox", region="here", zone="here-a", instance_type="big", machine=machine, spot=True)
+    made = specification(SandboxConfig(boot_delay=2.5), PLACE, "box", {"dstack.owner": "me"}, offer)
+    assert (made["HostConfig"]["Memory"], made["HostConfig"]["NanoCpus"]) == (2**29, 10**9)
+    assert {"MACHINE_GPUS=T4:15360;T4:15360", "MACHINE_BOOT_DELAY=2.5"} < set(made["Env"])
+    labels = {"dstack.region": "here", "dstack.zone": "here-a", "dstack.type": "big", "dstack.spot": "true"}
+    assert made["Labels"] == {"dstack.owner": "me", **labels}
 
 
 def test_it_gets_no_power_over_the_computer() -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,7 +12,7 @@ from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
 from dstack_cloud.ssh.connection import Connection
 from dstack_cloud.ssh.endpoint import Endpoint, Trust, parse_endpoint
-from tests.unit.ssh.sshd import Sshd, free_port
+from tests.unit.ssh.sshd import Sshd, free_port, sessions
 
 
 def test_a_command_gives_its_output_errors_and_exit_code(connection: Connection) -> None:
@@ -104,6 +107,35 @@ def test_a_machine_that_dies_is_noticed(sshd: Sshd, connection: Connection) -> N
     assert not connection.alive
     with pytest.raises(SshError):
         connection.run("true")
+
+
+def test_more_than_half_a_gigabyte_and_many_ends_on_the_way(connection: Connection) -> None:
+    # paramiko would ask for new keys after 512 MB, and block itself where a command ends just then
+    with ThreadPoolExecutor(3) as threads:
+        done = list(threads.map(lambda _: connection.run("head -c 7000000 /dev/zero"), range(90)))
+    assert {len(each.out) for each in done} == {7_000_000}
+
+
+def test_a_machine_that_dies_in_the_middle_of_an_upload(sshd: Sshd, connection: Connection) -> None:
+    def endless() -> Iterator[bytes]:
+        yield bytes(1_000_000)
+        sshd.kill()
+        while True:
+            yield bytes(1_000_000)
+
+    with pytest.raises(SshError, match="broke off"):
+        connection.run("cat >/dev/null", endless())
+
+
+def test_a_machine_that_falls_silent_is_given_up(sshd: Sshd) -> None:
+    assert sshd.process
+    made = Connection(sshd.endpoint, sshd.trust, silence=0.5)
+    stream = made.dial("sleep 600")
+    for pid in sessions(sshd.process.pid):
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(ConnectionResetError):
+        stream.recv(1)  # its own timeout would be none
+    assert not made.alive
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,9 @@ from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
 from dstack_cloud.ssh.endpoint import Trust
 from dstack_cloud.ssh.pool import Connections
+from dstack_cloud.ssh.tunnel import LOOPBACK, Tunnel, answers, to_this_computer
 from tests.unit.ssh.sshd import Sshd
+from tests.unit.ssh.web import BODY, fetch
 
 
 @pytest.fixture
@@ -49,3 +52,18 @@ def test_forgetting_closes(sshd: Sshd, pool: Connections) -> None:
     pool.forget(str(sshd.endpoint))
     assert not kept.alive
     assert pool.get(str(sshd.endpoint), sshd.trust) is not kept
+
+
+def test_a_tunnel_over_it_goes_on_after_a_broken_connection(sshd: Sshd, pool: Connections, page: int) -> None:
+    place = (LOOPBACK, page)
+    tunnel = Tunnel(0, lambda peer: pool.get(str(sshd.endpoint), sshd.trust).direct(place, peer))
+    assert fetch(tunnel.port) == BODY
+    before = pool.get(str(sshd.endpoint), sshd.trust)
+    sshd.kill()
+    deadline = time.monotonic() + 60
+    while before.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not answers(to_this_computer(tunnel.port))
+    sshd.start()
+    assert fetch(tunnel.port) == BODY
+    tunnel.close()

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import http.server
 import socket
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,33 +10,7 @@ import pytest
 from dstack_cloud.ssh.connection import Connection
 from dstack_cloud.ssh.tunnel import LOOPBACK, Tunnel, answers, to_this_computer
 from tests.unit.ssh.sshd import free_port
-
-BODY = b"a page" * 100_000
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-        self.wfile.write(BODY)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def page() -> Iterator[int]:
-    """The port of a web server."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        yield server.server_address[1]
-        server.shutdown()
-
-
-def fetch(port: int) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
-        return bytes(answer.read())
+from tests.unit.ssh.web import BODY, fetch
 
 
 def test_many_connections_at_once(connection: Connection, page: int) -> None:

@@ -23,13 +23,17 @@ class DyingStore(ObjectStore):
             raise Killed
         self.lives -= 1
 
-    def put(self, key: str, chunks: bytes | Iterable[bytes]) -> None:
+    def put(self, key: str, chunks: bytes | Iterable[bytes], *, size: int = 0) -> None:
         self._change()
-        super().put(key, chunks)
+        super().put(key, chunks, size=size)
 
     def create(self, key: str, data: bytes) -> bool:
         self._change()
         return super().create(key, data)
+
+    def copy(self, source: str, target: str) -> None:
+        self._change()
+        super().copy(source, target)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

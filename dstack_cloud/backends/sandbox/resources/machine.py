@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dstack_cloud.backends.sandbox.config import SandboxConfig
+from dstack_cloud.domain.resources import Gpu, Offer
 
 OWNER_LABEL = "dstack.owner"
 KEY_LABEL = "dstack.key"
+# what the offer was, for whoever asks the machine's metadata service
+REGION_LABEL, ZONE_LABEL, TYPE_LABEL, SPOT_LABEL = "dstack.region", "dstack.zone", "dstack.type", "dstack.spot"
 SEED = "var/lib/cloud/seed/nocloud"
 
 # What a privileged container has, less what a machine must never do to the computer underneath: load modules, raw I/O, set
@@ -52,26 +55,38 @@ MEMORY_FOLDERS = {"/run": "exec,mode=755", "/run/lock": "", "/tmp": "exec,mode=1
 
 @dataclass(frozen=True)
 class Place:
-    """Where a machine is put: the image it boots, its network, the resolvers and the mirror that it is told of."""
+    """Where a machine is put: the image it boots, its network, the resolvers and the mirror that it is told of, and the
+    metadata service (HOST:PORT; "": none) that 169.254.169.254 leads to."""
 
     image: str
     network: str
     resolvers: tuple[str, ...]
     mirror: str
+    metadata: str = ""
 
 
-def specification(config: SandboxConfig, place: Place, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The body of `POST /containers/create`."""
+def specification(
+    config: SandboxConfig, place: Place, name: str, labels: Mapping[str, str], offer: Offer | None = None
+) -> dict[str, Any]:
+    """The body of `POST /containers/create`; a machine as large as the offer's, or as the configuration says."""
+    cpu, memory = (offer.machine.cpu, offer.machine.memory) if offer else (config.cpu, config.memory)
+    told = {
+        "MACHINE_DNS": " ".join(place.resolvers),
+        "MACHINE_MIRROR": place.mirror,
+        "MACHINE_METADATA": place.metadata,
+        "MACHINE_GPUS": ";".join(_gpu(gpu) for gpu in offer.machine.gpus) if offer else "",
+        "MACHINE_BOOT_DELAY": f"{config.boot_delay:g}" if config.boot_delay else "",
+    }
     return {
         "Image": place.image,
         "Hostname": name,
-        "Labels": dict(labels),
-        "Env": [f"MACHINE_DNS={' '.join(place.resolvers)}", f"MACHINE_MIRROR={place.mirror}"],
+        "Labels": dict(labels) | (_offer_labels(offer) if offer else {}),
+        "Env": [f"{variable}={value}" for variable, value in told.items()],
         "HostConfig": {
             **_isolation(),
-            "Memory": config.memory,
-            "MemorySwap": config.memory,
-            "NanoCpus": config.cpu * 10**9,
+            "Memory": memory,
+            "MemorySwap": memory,
+            "NanoCpus": cpu * 10**9,
             "NetworkMode": place.network,
             "Tmpfs": MEMORY_FOLDERS,
             # the inner engine's overlays can't lie on an overlay; anonymous, so that it goes with the container
@@ -79,6 +94,15 @@ def specification(config: SandboxConfig, place: Place, name: str, labels: Mappin
             "LogConfig": {"Type": "none"},
         },
     }
+
+
+def _offer_labels(offer: Offer) -> dict[str, str]:
+    place = {REGION_LABEL: offer.region, ZONE_LABEL: offer.zone or offer.region}
+    return place | {TYPE_LABEL: offer.instance_type, SPOT_LABEL: "true" if offer.spot else "false"}
+
+
+def _gpu(gpu: Gpu) -> str:
+    return f"{gpu.name}:{gpu.memory // 2**20}"
 
 
 def _isolation() -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""Machines on AWS that exist for one job: one RunInstances each, ended by themselves whatever becomes of this computer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dstack_cloud.backends.aws.client import AwsClient
+from dstack_cloud.backends.aws.config import NO_PROFILE, AwsConfig
+from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.aws.offers import NAME, Market
+from dstack_cloud.backends.aws.resources import machine
+from dstack_cloud.backends.aws.resources.checks import Checks
+from dstack_cloud.backends.aws.resources.fleet import Fleet
+from dstack_cloud.backends.aws.resources.identity import Identity
+from dstack_cloud.backends.aws.resources.images import Catalogue
+from dstack_cloud.backends.aws.resources.machine import Place
+from dstack_cloud.backends.aws.resources.network import Network
+from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, ROLE_PREFIX
+from dstack_cloud.backends.base import Capabilities, Finding, Launch, Observed, Owned
+from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Unavailable
+
+log = logging.getLogger(__name__)
+
+# AWS remembers a ClientToken for a day at least; what an earlier server made is listed more often than that
+LISTING_SECONDS = 3600.0
+ENDED_BEFORE = "IdempotentInstanceTerminated"
+OTHER_PARAMETERS = "IdempotentParameterMismatch"
+# what was found or made here before and isn't there any more
+VANISHED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSecurityGroupID.NotFound")
+
+
+class AwsBackend:
+    """Implements `backends.base.Backend`. A machine's ref is "region/i-…". Nothing is imported or asked before its first call."""
+
+    name = NAME
+
+    def __init__(self, config: AwsConfig, home: Path, installation: str, default_image: str) -> None:
+        """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
+        self._config, self._installation, self._image = config, installation, default_image
+        self.home = home
+        self._client = AwsClient(config)
+        owner = machine.tags({OWNER_TAG: installation})
+        self._network = Network(self._client, f"{ROLE_PREFIX}{installation}", owner)
+        self._identity = Identity(self._client, installation, [{"Key": OWNER_TAG, "Value": installation}])
+        self._images = Catalogue(self._client)
+        self._fleet = Fleet(self._client, installation)
+        self._market = Market(self._client, home / NAME)
+        self._lock = threading.Lock()
+        self._known: dict[str, str] = {}
+        self._listed: dict[str, float] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            containers=True,
+            default_image=self._image,
+            remote=True,
+            spot=True,
+            notice="aws",
+            store="" if self._config.instance_profile == NO_PROFILE else "s3",
+            self_termination=True,
+        )
+
+    def validate(self) -> list[Finding]:
+        found = Checks(self._client, self._network, self._images).findings()
+        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def offers(self, requirements: Requirements) -> list[Offer]:
+        return self._market.find(requirements, self._network.subnets)
+
+    def priced_at(self) -> float | None:
+        return self._market.read_at()
+
+    def create(self, launch: Launch) -> str:
+        region = launch.offer.region
+        if ref := self._made_before(region, launch.key):
+            return ref
+        place = self._place(launch)
+        offer = launch.offer
+        where = f"{offer.zone or region} {offer.instance_type}{' spot' if offer.spot else ''}"
+        ask = machine.request(self._config, self._installation, launch, place)
+        try:
+            with translated(where):
+                answer = self._client.ec2(region, retries=False).run_instances(**ask)
+            ref = f"{region}/{answer['Instances'][0]['InstanceId']}"
+        except BackendError as refused:
+            ref = self._after_refusal(launch, place, refused)
+        self._fleet.made(ref)
+        with self._lock:
+            self._known[launch.key] = ref
+        return ref
+
+    def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
+        return self._fleet.inspect(refs)
+
+    def list_owned(self) -> list[Owned]:
+        """Also disks and network interfaces that a machine left behind."""
+        if not self._market.folder.exists():
+            return []  # no machine was ever asked for from this state folder: AWS needn't even be set up
+        return self._fleet.listed(self._client.regions)
+
+    def terminate(self, refs: Sequence[str]) -> None:
+        self._fleet.terminate(refs)
+        with self._lock:
+            self._known = {key: ref for key, ref in self._known.items() if ref not in refs}
+
+    def _place(self, launch: Launch) -> Place:
+        region = launch.offer.region
+        subnets = self._network.subnets(region)
+        subnet = subnets.get(launch.offer.zone) if launch.offer.zone else next(iter(subnets.values()))
+        if subnet is None:
+            raise NoCapacity(f"there is no subnet in {launch.offer.zone}", cloud_code="NoSubnet")
+        images = self._config.images
+        return Place(
+            image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
+            subnet=subnet,
+            group=self._network.group(region, subnet.vpc),
+            profile=self._identity.profile(launch.store),
+        )
+
+    def _made_before(self, region: str, key: str) -> str:
+        """What this process made, and what an earlier one did: that is listed once, then AWS's own memory is young enough."""
+        with self._lock:
+            if time.monotonic() - self._listed.get(region, -LISTING_SECONDS) >= LISTING_SECONDS:
+                self._known.update(self._fleet.keys(region))
+                self._listed[region] = time.monotonic()
+            return self._known.get(key, "")
+
+    def _after_refusal(self, launch: Launch, place: Place, refused: BackendError) -> str:
+        """The machine is there after all, or the refusal is told in a way that helps."""
+        region, code = launch.offer.region, refused.cloud_code
+        if code in (ENDED_BEFORE, OTHER_PARAMETERS):
+            if ref := self._fleet.find(region, launch.key):
+                return ref
+            if code == OTHER_PARAMETERS:
+                raise Unavailable(
+                    f"{region} was asked for this machine before, in other words, and doesn't show it",
+                    cloud_code=code,
+                    cloud_message=refused.cloud_message,
+                ) from refused
+        if code in VANISHED:
+            self._network.forget(region)
+            raise Unavailable(refused.summary, cloud_code=code, cloud_message=refused.cloud_message) from refused
+        if place.profile and _is_about_profile(refused):
+            self._lack_of_profile(place.profile, refused)
+        raise refused
+
+    def _lack_of_profile(self, profile: str, refused: BackendError) -> None:
+        """A profile that was just made takes some seconds until EC2 has heard of it."""
+        words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+        if self._config.instance_profile:
+            raise InvalidConfiguration(
+                f"there is no instance profile {profile}", "name one that exists as `instance_profile`", **words
+            ) from refused
+        self._identity.forget()
+        raise Unavailable(f"EC2 hasn't heard of the instance profile {profile} yet", **words) from refused
+
+
+def _is_about_profile(refused: BackendError) -> bool:
+    return (
+        refused.cloud_code in ("InvalidParameterValue", "NoSuchEntity") and "profile" in refused.cloud_message.lower()
+    )

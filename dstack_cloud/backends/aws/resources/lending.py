@@ -1,0 +1,89 @@
+"""Short-lived credentials for a few prefixes of the store, for machines that have no identity of AWS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from dstack_cloud.backends.aws.client import AwsClient
+from dstack_cloud.backends.aws.config import AwsConfig
+from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.aws.resources.policy import lent_policy, on_s3
+from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
+
+log = logging.getLogger(__name__)
+
+SESSION = "dstack-cloud"
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html and API_AssumeRole.html
+SHORTEST_SECONDS = 900
+LONGEST_FEDERATION_SECONDS = 129_600
+# a role that is assumed with another role's credentials lives an hour at most
+LONGEST_ROLE_SECONDS = 3_600
+LONGEST_POLICY = 2_048
+ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url")
+
+
+class S3Access:
+    """A store on S3 as machines reach it. `options` are obstore's, nothing secret. Threads share it."""
+
+    def __init__(self, config: AwsConfig, url: str, options: Mapping[str, str]) -> None:
+        self.url, self.options = url, options
+        self._client = AwsClient(config)
+        self._caller = ""
+
+    def credentials(self) -> Mapping[str, object]:
+        """The server's own, as an obstore credential provider."""
+        return self._client.credentials()
+
+    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+        """Credentials that may use these prefixes only, for at most `seconds` (for less where AWS allows less). None where
+        this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured. Raises StoreError."""
+        if not on_s3(self.url) or self._is_elsewhere():
+            return None
+        try:
+            return self._lent(prefixes, seconds)
+        except NotAuthorized as refused:
+            log.warning("no short-lived credentials for %s: %s", self.url, refused.summary)
+            return None
+        except BackendError as wrong:
+            raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
+
+    def _lent(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+        role = self._client.config.lend_role
+        caller = self._identity()
+        policy = lent_policy(self.url, prefixes, caller.split(":")[1])
+        if len(policy) > LONGEST_POLICY or (not role and ":user/" not in caller):
+            return None
+        sts = self._client.sts()
+        with translated("lending the store"):
+            if role:
+                answer = sts.assume_role(
+                    RoleArn=role,
+                    RoleSessionName=SESSION,
+                    Policy=policy,
+                    DurationSeconds=_within(seconds, LONGEST_ROLE_SECONDS),
+                )["Credentials"]
+            else:
+                answer = sts.get_federation_token(
+                    Name=SESSION, Policy=policy, DurationSeconds=_within(seconds, LONGEST_FEDERATION_SECONDS)
+                )["Credentials"]
+        return {
+            "access_key_id": answer["AccessKeyId"],
+            "secret_access_key": answer["SecretAccessKey"],
+            "token": answer["SessionToken"],
+        }
+
+    def _is_elsewhere(self) -> bool:
+        """Another S3 server than AWS's knows nothing of AWS's credentials."""
+        endpoints = {value for name, value in self.options.items() if name.lower() in ENDPOINT_OPTIONS}
+        return bool(endpoints - {self._client.config.endpoint})
+
+    def _identity(self) -> str:
+        if not self._caller:
+            with translated("caller"):
+                self._caller = self._client.sts().get_caller_identity()["Arn"]
+        return self._caller
+
+
+def _within(seconds: int, longest: int) -> int:
+    return max(SHORTEST_SECONDS, min(seconds, longest))

@@ -1,0 +1,170 @@
+"""Where machines are put: subnets that are there already, and one security group of ours in each VPC."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dstack_cloud.backends.aws.client import AwsClient
+from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef
+
+OWN_ADDRESS_URL = "https://checkip.amazonaws.com"
+OWN_ADDRESS_SECONDS = 10
+# a laptop changes its network now and then, subnets hardly ever change
+ADDRESS_AGE_SECONDS = 300.0
+SUBNETS_AGE_SECONDS = 3600.0
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Subnet:
+    id: str
+    zone: str
+    vpc: str
+
+
+class Network:
+    """`tags` go onto what is made here. Threads share it."""
+
+    def __init__(self, client: AwsClient, name: str, tags: list[TagTypeDef]) -> None:
+        self._client, self._name, self._tags = client, name, tags
+        self._lock = threading.Lock()
+        self._subnets: dict[str, tuple[float, Mapping[str, Subnet]]] = {}
+        self._groups: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._address: tuple[float, str] = (0.0, "")
+
+    def subnets(self, region: str) -> Mapping[str, Subnet]:
+        """One subnet a zone. Raises InvalidConfiguration where there is none."""
+        found = self._subnets.get(region)
+        if found is None or time.monotonic() - found[0] > SUBNETS_AGE_SECONDS:
+            found = self._subnets[region] = time.monotonic(), self._look(region)
+        return found[1]
+
+    def group(self, region: str, vpc: str) -> str:
+        """The id of the security group there: SSH from this computer, or from the configured networks, and nothing else."""
+        allowed = self._client.config.ssh_from or (self._own_address(),)
+        key = (region, vpc, allowed)
+        with self._lock:
+            if key not in self._groups:
+                made = self._made(region, vpc)
+                for network in allowed:
+                    self._open(region, made, network)
+                self._groups[key] = made
+            return self._groups[key]
+
+    def forget(self, region: str) -> None:
+        """What was found there isn't there any more."""
+        with self._lock:
+            self._subnets.pop(region, None)
+            self._groups = {key: group for key, group in self._groups.items() if key[0] != region}
+
+    def _look(self, region: str) -> Mapping[str, Subnet]:
+        config = self._client.config
+        filters: list[FilterTypeDef] = [{"Name": "state", "Values": ["available"]}]
+        if config.subnets:
+            filters.append({"Name": "subnet-id", "Values": list(config.subnets)})
+        elif config.vpc:
+            filters.append({"Name": "vpc-id", "Values": [config.vpc]})
+        else:
+            filters.append({"Name": "default-for-az", "Values": ["true"]})
+        with translated(region):
+            answer = self._client.ec2(region).describe_subnets(Filters=filters)
+        found: dict[str, Subnet] = {}
+        # always the same choice: a launch that is asked again must ask for the same
+        for subnet in sorted(answer["Subnets"], key=lambda subnet: subnet["SubnetId"]):
+            zone = subnet["AvailabilityZone"]
+            found.setdefault(zone, Subnet(subnet["SubnetId"], zone, subnet["VpcId"]))
+        if not found:
+            raise InvalidConfiguration(*self._nowhere(region))
+        return found
+
+    def _nowhere(self, region: str) -> tuple[str, str]:
+        config = self._client.config
+        if config.subnets or config.vpc:
+            named = ", ".join(config.subnets) or config.vpc
+            return f"{region} has no subnet of {named}", "name `subnets` of every region in `regions`"
+        return (
+            f"{region} has no default VPC",
+            f"make one (`aws ec2 create-default-vpc --region {region}`), or name your own `subnets` or `vpc`",
+        )
+
+    def _made(self, region: str, vpc: str) -> str:
+        ec2 = self._client.ec2(region)
+        try:
+            with translated(f"{region} {vpc}"):
+                return ec2.create_security_group(
+                    GroupName=self._name,
+                    Description="SSH to the machines of dstack-cloud",
+                    VpcId=vpc,
+                    TagSpecifications=[{"ResourceType": "security-group", "Tags": self._tags}],
+                )["GroupId"]
+        except BackendError as refused:
+            if refused.cloud_code != "InvalidGroup.Duplicate":
+                raise
+        filters: list[FilterTypeDef] = [
+            {"Name": "group-name", "Values": [self._name]},
+            {"Name": "vpc-id", "Values": [vpc]},
+        ]
+        with translated(f"{region} {vpc}"):
+            found = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        if not found:
+            raise Unavailable(f"the security group {self._name} of {vpc} in {region} can't be seen yet")
+        return found[0]["GroupId"]
+
+    def _open(self, region: str, group: str, network: str) -> None:
+        try:
+            with translated(f"{region} {group}"):
+                self._client.ec2(region).authorize_security_group_ingress(
+                    GroupId=group,
+                    IpPermissions=[
+                        {
+                            "IpProtocol": "tcp",
+                            "FromPort": SSH_PORT,
+                            "ToPort": SSH_PORT,
+                            "IpRanges": [{"CidrIp": network, "Description": "dstack-cloud"}],
+                        }
+                    ],
+                )
+        except BackendError as refused:
+            if refused.cloud_code != "InvalidPermission.Duplicate":
+                raise
+
+    def _own_address(self) -> str:
+        at, address = self._address
+        if not address or time.monotonic() - at > ADDRESS_AGE_SECONDS:
+            endpoint = self._client.config.endpoint
+            address = f"{address_towards(endpoint) if endpoint else public_address()}/32"
+            self._address = time.monotonic(), address
+        return address
+
+
+def public_address() -> str:
+    """The IPv4 address that AWS sees this computer at."""
+    hint = "set `ssh_from` to the networks from which machines are reached"
+    try:
+        with urllib.request.urlopen(OWN_ADDRESS_URL, timeout=OWN_ADDRESS_SECONDS) as answer:
+            return str(ipaddress.IPv4Address(answer.read(100).decode().strip()))
+    except (OSError, ValueError) as cause:
+        raise Unavailable(f"{OWN_ADDRESS_URL} doesn't tell this computer's public address: {cause}", hint) from cause
+
+
+def address_towards(endpoint: str) -> str:
+    """This computer's IPv4 address on the way to an emulator; nothing is sent."""
+    host = urlsplit(endpoint).hostname or "127.0.0.1"
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, 9))
+            return str(probe.getsockname()[0])
+    except OSError as cause:
+        raise Unavailable(f"there is no way to {host}: {cause}", "set `ssh_from`") from cause

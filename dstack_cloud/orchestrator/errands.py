@@ -1,0 +1,64 @@
+"""What a carrier is told of a job, and whether the machine itself may be it."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from dstack_cloud.courier.errand import Errand, MachineStore
+from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.orchestrator.world import StoreAccess, World
+from dstack_cloud.storage import layout
+
+# between two saves of the artifacts of a job whose machine may be taken away at any time, seconds
+SYNC_SECONDS = 60.0
+# what is asked for at least and at most: for as long as the machine may live, should the server not be back before. A cloud that
+# lends for less is asked again in time
+SHORTEST_LOAN, LONGEST_LOAN = 3600, 36 * 3600
+# a machine's own; to others they lead nowhere
+LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+
+
+def errand_of(instance: Instance, job: Job) -> Errand:
+    """A later attempt goes on with the artifacts that the ones before it saved."""
+    saves = bool(job.spec.artifacts)
+    return Errand(
+        attempt_id=instance.id,
+        run=job.run_name,
+        job=job.name,
+        attempt=instance.attempt,
+        workflow=job.spec.workflow,
+        code=job.code.sha256 if job.code else None,
+        caches=tuple(saved.path for saved in job.spec.cache),
+        restore=saves and instance.attempt > 1,
+        sync=SYNC_SECONDS if saves and instance.offer.spot else None,
+    )
+
+
+def machine_store(world: World, instance: Instance, errand: Errand) -> MachineStore | None:
+    """How its machine reaches the store; None: only the server does. Raises StoreError, ConfigurationError."""
+    access = world.access.get(instance.project)
+    capabilities = world.backend_of(instance).capabilities
+    if access is None or not capabilities.remote or _on_this_computer(access):
+        return None
+    if capabilities.store == urlsplit(access.url).scheme:
+        return MachineStore(access.url, access.options)
+    left = 0 if instance.deadline is None else int(instance.deadline - world.clock())
+    lent = access.lend(_prefixes(errand), min(max(left, SHORTEST_LOAN), LONGEST_LOAN))
+    return None if lent is None else MachineStore(access.url, access.options, lent)
+
+
+def _on_this_computer(access: StoreAccess) -> bool:
+    if urlsplit(access.url).scheme in ("file", "memory"):
+        return True
+    host = urlsplit(access.options.get("endpoint", "")).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in LOOPBACK_NAMES
+
+
+def _prefixes(errand: Errand) -> tuple[str, ...]:
+    """All that the job may touch in the store."""
+    code = (layout.code(errand.code),) if errand.code else ()
+    return (*code, errand.job_place.prefix, layout.cache_prefix(errand.workflow), layout.statuses(errand.attempt_id))

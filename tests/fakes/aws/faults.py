@@ -1,0 +1,85 @@
+"""What AWS shall do wrong on purpose, and to whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.fakes.aws.calls import Call
+
+ANY = "*"
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+STATUS = {
+    **dict.fromkeys(("InsufficientInstanceCapacity", "InternalError"), 500),
+    **dict.fromkeys(("RequestLimitExceeded", "Unavailable", "ServiceUnavailable"), 503),
+    **dict.fromkeys(("UnauthorizedOperation", "AccessDenied", "InvalidClientTokenId", "ExpiredToken"), 403),
+    **dict.fromkeys(("AuthFailure", "OptInRequired"), 401),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Befalls the calls that it matches, at most `times` of them (None: all).
+
+    `code` is refused with; before the effect, or with `after` once it has happened. `cut` answers nothing at all: the connection
+    is closed, also before or after. `delay` is seconds of waiting first, alone or with one of those. `match` are parameters
+    by name; a launch also has `type`, `zone` and `market` ("spot" or "on-demand"). `status` 0: the code's own.
+    """
+
+    operation: str = ANY
+    code: str = ""
+    message: str = ""
+    status: int = 0
+    service: str = "ec2"
+    region: str = ANY
+    access_key: str = ANY
+    match: Mapping[str, str] = field(default_factory=dict)
+    times: int | None = None
+    after: bool = False
+    cut: bool = False
+    delay: float = 0.0
+
+    @property
+    def http_status(self) -> int:
+        return self.status or STATUS.get(self.code, 400)
+
+    def befalls(self, call: Call, facts: Mapping[str, str]) -> bool:
+        pairs = (
+            (self.service, call.service),
+            (self.operation, call.operation),
+            (self.region, call.region),
+            (self.access_key, call.access_key),
+        )
+        known: Mapping[str, Any] = {**call.params, **facts}
+        return all(wanted in (ANY, found) for wanted, found in pairs) and all(
+            str(known.get(name)) == value for name, value in self.match.items()
+        )
+
+
+class FaultBook:
+    """The faults that are still to come; the first that fits is taken. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, call: Call, facts: Mapping[str, str]) -> Fault | None:
+        with self._lock:
+            for index, fault in enumerate(self._faults):
+                if not fault.befalls(call, facts):
+                    continue
+                if fault.times is not None:
+                    left = replace(fault, times=fault.times - 1)
+                    self._faults[index : index + 1] = [left] if left.times else []
+                return fault
+        return None

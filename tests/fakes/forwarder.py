@@ -1,0 +1,46 @@
+"""A server of this computer's loopback, at another of its addresses too: machines of the sandbox reach only those."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+
+class Forwarder:
+    """A context: `url` leads to `target` ("http://127.0.0.1:PORT") inside. `requests` counts connections."""
+
+    def __init__(self, target: str, address: str) -> None:
+        self._target = int(target.rpartition(":")[2])
+        self._listener = socket.create_server((address, 0), backlog=128)
+        self.url = f"http://{address}:{self._listener.getsockname()[1]}"
+        self.connections = 0
+
+    def __enter__(self) -> Forwarder:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            self.connections += 1
+            for source, sink in ((client, server), (server, client)):
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(2**18):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for each in (source, sink):
+            each.close()
