@@ -198,7 +198,7 @@ def _detail_lines(report: Report) -> Iterator[str]:
         yield "  saved          nothing"
     else:
         after = saved["after_notice"]
-        when = f"{duration(after)} after the notice" if after >= 0 else f"{duration(-after)} before"
+        when = f"{duration(after)} after the notice" if after >= 0 else f"{duration(-after)} before that"
         yield f"  saved          {count(saved['files'], 'file')}, {size(saved['bytes'])}, {when}"
     if report["pause"] is not None:
         yield f"  ran again      after {duration(report['pause'])}"

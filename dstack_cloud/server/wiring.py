@@ -25,6 +25,10 @@ from dstack_cloud.services.sealing import load_sealer, write_once
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.store import open_store
 
+# for how long a request is sent again to a store that is away, seconds; somebody waits for the answer to a check
+STORE_PATIENCE = 90.0
+PROBE_PATIENCE = 5.0
+
 
 @dataclass(frozen=True)
 class Server:
@@ -67,7 +71,10 @@ def wire(home: Path) -> Server:
         ca_bundle=_ca_bundle(configuration),
     )
     scheduler = Scheduler(world)
-    return Server(Context(scheduler.world, sealer, configuration.projects), scheduler, database)
+    probes = {
+        name: _store(home, name, configuration, access.get(name), PROBE_PATIENCE) for name in configuration.projects
+    }
+    return Server(Context(scheduler.world, sealer, configuration.projects, probes), scheduler, database)
 
 
 def read_configuration(home: Path) -> Configuration:
@@ -96,12 +103,14 @@ def _access(configuration: Configuration) -> dict[str, S3Access]:
     return {name: access for name, access in found.items() if access is not None}
 
 
-def _store(home: Path, project: str, configuration: Configuration, access: S3Access | None) -> Store:
+def _store(
+    home: Path, project: str, configuration: Configuration, access: S3Access | None, patience: float = STORE_PATIENCE
+) -> Store:
     settings = configuration.projects[project]
     if access is not None:
-        return open_store(access.url, options=access.options, credentials=access.credentials)
+        return open_store(access.url, options=access.options, credentials=access.credentials, patience=patience)
     url = settings.store or (home / "store" / project).as_uri()
-    return open_store(url, options=settings.store_options)
+    return open_store(url, options=settings.store_options, patience=patience)
 
 
 def _backends(home: Path, project: str, configuration: Configuration, installation: str) -> Mapping[str, Backend]:

@@ -15,11 +15,13 @@ from dstack_cloud.storage.base import Store
 
 @dataclass(frozen=True)
 class Context:
-    """`world` is the scheduler's, so that `world.wake` reaches it. `settings` by project."""
+    """`world` is the scheduler's, so that `world.wake` reaches it. `settings` by project; `probes` are the same stores again,
+    opened with little patience, for whoever waits for the answer whether they work."""
 
     world: World
     sealer: Sealer
     settings: Mapping[str, ProjectSettings] = field(default_factory=dict)
+    probes: Mapping[str, Store] = field(default_factory=dict)
 
     def project(self, name: str) -> ProjectSettings:
         """Raises NotFound with the projects there are."""

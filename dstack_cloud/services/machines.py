@@ -16,8 +16,7 @@ from dstack_cloud.orchestrator.reap import find_orphans
 from dstack_cloud.services import views
 from dstack_cloud.services.context import Context
 from dstack_cloud.storage.base import Store
-
-PROBE = "check/probe"
+from dstack_cloud.storage.checks import check_store
 
 
 def find_offers(context: Context, project: str, request: schemas.OffersRequest) -> schemas.OffersView:
@@ -135,7 +134,7 @@ def check(context: Context, project: str) -> list[schemas.FindingView]:
     known = context.backends(project)
     subjects = list(context.project(project).backends)
     with ThreadPoolExecutor(len(subjects) + 1) as pool:
-        store = pool.submit(_check_store, context.store(project))
+        store = pool.submit(_check_store, context.probes.get(project) or context.store(project))
         found = list(pool.map(lambda name: _check_backend(known[name]), subjects))
     return [finding for findings in found for finding in findings] + [store.result()]
 
@@ -149,11 +148,8 @@ def _check_backend(backend: Backend) -> list[schemas.FindingView]:
 
 
 def _check_store(store: Store) -> schemas.FindingView:
-    """Writes, reads and removes a small object."""
     try:
-        store.put(PROBE, b"dstack")
-        store.get(PROBE)
-        store.delete([PROBE])
+        check_store(store)
     except errors.DstackError as error:
         return {"subject": "store", "ok": False, "text": error.summary, "fix": error.hint or ""}
-    return {"subject": "store", "ok": True, "text": "objects can be written, read and removed", "fix": ""}
+    return {"subject": "store", "ok": True, "text": "objects can be written, read, listed and removed", "fix": ""}

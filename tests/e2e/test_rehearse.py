@@ -35,7 +35,7 @@ def test_what_writes_checkpoints_is_resumed(user: User) -> None:
     args = ("rehearse", "train", "--interrupt-after", "6s", "--notice", "30s", "--json", "--", "--epochs", "30")
     report = json.loads(user(*args).out)
     assert (report["verdict"], report["status"], report["attempts"]) == ("resumed", "done", 2)
-    assert report["saved"]["files"] == 1
+    assert report["saved"]["files"] > 0
     assert report["repeated"] < report["lines"]
     log = user("logs", report["run"]).text.splitlines()
     assert any(line.startswith("going on after epoch") for line in log)

@@ -29,9 +29,9 @@ Workflow = Annotated[str, typer.Argument(metavar="WORKFLOW", show_default=False,
 Args = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="What ${{ run.args }} stands for.")]
 InterruptAfter = Annotated[
     str | None,
-    typer.Option(metavar="TIME", show_default="30s", help="Take its machine back so long after it began to run."),
+    typer.Option(metavar="TIME", show_default="30s", help="Tell its machine that it ends, so long after it began."),
 ]
-Notice = Annotated[str, typer.Option(metavar="TIME", help="How long before that it is told.")]
+Notice = Annotated[str, typer.Option(metavar="TIME", help="How long after that the machine ends.")]
 KillAfter = Annotated[str | None, typer.Option(metavar="TIME", help="Let its machine die then, without a notice.")]
 LoseNetwork = Annotated[
     str | None, typer.Option(metavar="TIME", help="Cut its network for so long, as soon as it runs.")
@@ -51,7 +51,7 @@ class Options(NamedTuple):
     as_json: AsJson = False
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
 @takes(Options)
 def rehearse(context: typer.Context, options: Options) -> None:
     """Run a workflow in the sandbox, interrupt it as a cloud would, and report whether it went on where it had been."""

@@ -118,9 +118,10 @@ class Fleet:
         ec2 = self._client.ec2(region)
 
         def described(some: list[str]) -> list[InstanceTypeDef]:
+            # an answer may end anywhere: what isn't on the first page isn't gone
             with translated(region):
-                answer = ec2.describe_instances(InstanceIds=some)
-            return [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]
+                pages = ec2.get_paginator("describe_instances").paginate(InstanceIds=some)
+                return [each for page in pages for found in page["Reservations"] for each in found["Instances"]]
 
         found = {
             instance["InstanceId"]: observe(self._client.config, f"{region}/{instance['InstanceId']}", instance)
