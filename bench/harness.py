@@ -121,5 +121,15 @@ def place(workflows: str = "", **settings: str) -> Iterator[Place]:
     try:
         yield here
     finally:
+        subprocess.run([DSTACK, "stop", "--all", "-a", "-y"], env=here.environment, capture_output=True, check=False)
+        _await_no_machines(here)
         subprocess.run([DSTACK, "server", "stop"], env=here.environment, capture_output=True, check=False)
         shutil.rmtree(folder)
+
+
+def _await_no_machines(here: Place) -> None:
+    """What a benchmark that failed left running must not outlive its state folder."""
+    deadline = time.monotonic() + 30.0
+    keys = here.home / "keys"
+    while keys.exists() and any(keys.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.1)

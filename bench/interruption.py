@@ -11,7 +11,6 @@ import shutil
 import statistics
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.harness import Figure, Place, place, show
@@ -68,19 +67,12 @@ def noticed(here: Place, client: Client) -> tuple[float, float]:
     client.inflict(name, "slow-network", LINK_BITS)
     at = time.time()
     client.inflict(name, "interrupt", NOTICE_SECONDS)
-    manifests = here.home / "store" / "main" / "runs" / name / "train" / "manifests"
-    saved = wait_for(lambda: whole(manifests), "the artifacts")
+    saved = wait_for(lambda: [save["saved_at"] for save in client.saves(name) if save["size"]], "the artifacts")[0]
     ended(client, name)
     signalled = re.search(r"signalled at ([\d.]+)", here.call("logs", name))
     if signalled is None or "restored" not in here.call("logs", name):
         raise SystemExit("the job wasn't signalled, or found nothing restored:\n" + here.call("logs", name))
     return float(signalled[1]) - at, saved - at
-
-
-def whole(manifests: Path) -> float:
-    """When the manifest of the interrupted attempt was written; 0.0: not yet."""
-    times = [path.stat().st_mtime for path in manifests.glob("*.json") if b'"complete": false' not in path.read_bytes()]
-    return min(times, default=0.0)
 
 
 def died(here: Place, client: Client) -> float:

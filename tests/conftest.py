@@ -13,7 +13,6 @@ from typing import TypeAlias
 import pytest
 
 from tests import leftovers
-from tests.fakes.aws.fixtures import _moto, _whole_cloud, bucket, cloud, moto  # noqa: F401
 from tests.needs import LACKS
 
 STRICT = os.environ.get("DSTACK_TEST_STRICT") == "1"

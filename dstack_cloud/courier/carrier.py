@@ -16,7 +16,7 @@ from typing import Protocol
 from dstack_cloud import errors
 from dstack_cloud.courier.errand import ARTIFACTS, Errand
 from dstack_cloud.courier.inputs import Inputs
-from dstack_cloud.courier.saves import Saves
+from dstack_cloud.courier.saves import BrokenOff, Saves
 from dstack_cloud.courier.trouble import PATIENCE, Trouble, is_unreachable
 from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink, RunnerState
 from dstack_cloud.storage import caches, layout, logs
@@ -90,6 +90,8 @@ class Carrier:
             try:
                 self._serve()
                 return
+            except BrokenOff:
+                log.info("carrier of %s: its last save was broken off", self._errand.attempt_id)
             except (LinkError, errors.DstackError, OSError) as error:
                 if self._stopping.is_set() or self._settle(error):
                     return

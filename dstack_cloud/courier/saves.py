@@ -59,8 +59,13 @@ class Saves:
 
     def settle(self) -> None:
         """The job is over: what was saved on the way goes where a person looks for it. Raises StoreError."""
-        if self._errand.sync is not None or self._errand.restore:
-            artifacts.settle(self._store, self._errand.job_place)
+        if self._errand.sync is None and not self._errand.restore:
+            return
+        # from now on the files aren't where the base says: whoever breaks off here begins anew, or with what was settled
+        base, self._base = self._base, None
+        settled = artifacts.settle(self._store, self._errand.job_place)
+        if base and settled:
+            self._base = (base[0], settled)
 
     def withdraw(self) -> None:
         """Of an aborted job nothing is kept that was saved on the way."""
@@ -88,7 +93,12 @@ class Saves:
         number, base = self._base or (None, None)
         output = link.output(ARTIFACTS, base=number)
         chunks = self._wanted(output)
-        manifest = artifacts.save_artifacts(self._store, self._errand.place, chunks, base, complete=complete)
+        try:
+            manifest = artifacts.save_artifacts(self._store, self._errand.place, chunks, base, complete=complete)
+        except errors.RunnerError:
+            # if it is the base that doesn't fit, the next stream does without
+            self._base = None
+            raise
         artifacts.publish(self._store, self._errand.job_place, manifest)
         self._base = None if output.sync is None else (output.sync, manifest)
 

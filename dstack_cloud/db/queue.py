@@ -68,7 +68,7 @@ class Queue(Generic[Q]):
             if lease is not None:
                 expires = lease
                 self._transactions.afterwards(lambda: self._give_back(value.id, expires))
-            raise Stale(f"{value.id} has changed since version {value.version}")
+            raise Stale(f"{value.id} has changed since version {value.version}", value.id)
         return replace(value, version=value.version + 1, next_check_at=row[0])
 
     def wake(self, row_id: str, *, now: float) -> None:

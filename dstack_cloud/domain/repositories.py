@@ -15,6 +15,10 @@ from dstack_cloud.domain.runs import Instance, Job, Run
 class Stale(Exception):
     """The row changed since it was read: drop what you decided and look again."""
 
+    def __init__(self, message: str, row_id: str) -> None:
+        super().__init__(message)
+        self.row_id = row_id
+
 
 class Runs(Protocol):
     def add(self, run: Run) -> None: ...

@@ -10,7 +10,7 @@ from dstack_cloud.backends.base import Health, Observed
 from dstack_cloud.domain.refusals import code_of
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_instance
-from dstack_cloud.orchestrator import plan
+from dstack_cloud.orchestrator import plan, turns
 from dstack_cloud.orchestrator.couriers import Couriers
 from dstack_cloud.orchestrator.dispatch import runner_job
 from dstack_cloud.orchestrator.launching import launch_of, lifetime_of
@@ -215,7 +215,7 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
     elif late and not _still_saving(world, job, unreachable):
         couriers.stop(instance.id)
         _end(world, instance, Ending.FAILED, "it outlived its max_duration and the time to save its outputs")
-    elif unreachable > world.timing.unreachable:
+    elif _held_against(world, instance, observed, unreachable) > world.timing.unreachable:
         couriers.stop(instance.id)
         _end(world, instance, Ending.LOST, f"unreachable for {unreachable:.0f} s")
     elif unreachable:
@@ -236,6 +236,18 @@ def _look_after(world: World, instance: Instance, *, well: bool) -> Observed | N
         # credentials that expired say nothing about the machine
         log.info("%s: %s", instance.id, error.summary)
         return None
+
+
+def _held_against(world: World, instance: Instance, observed: Observed | None, unreachable: float) -> float:
+    """The seconds of silence that say something about the machine: while its cloud is out of reach too, it is our own network
+    that is away, and the machine may be at work."""
+    if not world.backend_of(instance).capabilities.ephemeral:
+        # the only one who could tell is the machine itself
+        return unreachable
+    place, now = (instance.project, instance.offer.backend), world.clock()
+    if unreachable and observed is None:
+        world.observations.note_silence(place, now)
+    return world.observations.heard(place, unreachable, now)
 
 
 def _still_saving(world: World, job: Job, unreachable: float) -> bool:
@@ -291,3 +303,4 @@ def _terminate(world: World, couriers: Couriers, instance: Instance) -> None:
     world.save_instance(gone, next_check_in=None)
     world.links.forget(instance, keys=True)
     world.wake_job(instance.job_id)
+    turns.give(world, instance)

@@ -11,7 +11,7 @@ from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Offer, allowed
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_job
-from dstack_cloud.orchestrator import placement, plan
+from dstack_cloud.orchestrator import placement, plan, turns
 from dstack_cloud.orchestrator.dispatch import longest_run
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
@@ -38,7 +38,7 @@ def _place(world: World, job: Job) -> None:
     attempt = plan.launch_attempt(job, launches)
     refused = placement.refused_in(launches, attempt, job.round)
     try:
-        offers = find_offers(world, job)
+        offers, busy = find_offers(world, job)
     except errors.NoCapacity as error:
         _search_on(world, job, refused, error.summary)
     except errors.BackendError as error:
@@ -49,19 +49,20 @@ def _place(world: World, job: Job) -> None:
     else:
         offer = placement.next_offer(offers, refused, placement.burnt(launches))
         if offer is None:
-            _search_on(world, job, refused)
+            _search_on(world, job, refused, "; ".join(busy), queued=bool(busy) or turns.all_taken(world, job, refused))
         else:
             _launch(world, job, attempt, offer)
 
 
-def _search_on(world: World, job: Job, refused: list[Instance], said: str = "") -> None:
-    """All offers were refused: another round, if that may help and there is time for it, else the job fails."""
-    own = _all_taken(world, job, refused)
-    until = placement.search_until(job)
-    pause = placement.pause(job, world.timing.longest_retry if own else placement.LONGEST_PAUSE)
+def _search_on(world: World, job: Job, refused: list[Instance], said: str = "", *, queued: bool = False) -> None:
+    """All offers were refused: another round, if that may help and there is time for it, else the job fails. A job that is
+    `queued` for machines that stay waits for its turn however long it takes, unless its `retry` says how long."""
+    endless = queued and job.spec.retry_seconds is None
+    until = None if endless else placement.search_until(job)
+    pause = placement.pause(job, world.timing.longest_retry if queued else placement.LONGEST_PAUSE)
     passing = bool(said) or placement.may_pass(refused)
-    if passing and (own or (until is not None and world.clock() + pause < until)):
-        message = placement.waiting_message(refused, None if own else until, said)
+    if passing and (endless or (until is not None and world.clock() + pause < until)):
+        message = placement.waiting_message(refused, until, said)
         world.database.instances.forget_refused(job.id, keep=placement.KEPT_REFUSALS)
         waiting = replace(job, status=check_job(job.status, JobStatus.PENDING), round=job.round + 1, message=message)
         world.save_job(waiting, next_check_in=pause)
@@ -69,14 +70,6 @@ def _search_on(world: World, job: Job, refused: list[Instance], said: str = "") 
     message = placement.no_offer_message(refused, job.round, said)
     again = job.searching_since is not None
     _give_up(world, job, "no_offers", f"no other machine to go on with: {message}" if again else message)
-
-
-def _all_taken(world: World, job: Job, refused: list[Instance]) -> bool:
-    """Whether machines that stay have other jobs now: those are queued for, however long it takes."""
-    names = [launch.offer.backend for launch in refused if launch.wrong.startswith("NoCapacity:")]
-    names = names if refused else list(job.spec.requirements.backends)
-    known = world.backends.get(job.project, {})
-    return any(name in known and not known[name].capabilities.ephemeral for name in names)
 
 
 def _give_up(world: World, job: Job, reason: str, message: str) -> None:
@@ -107,21 +100,24 @@ def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
     world.wake()
 
 
-def find_offers(world: World, job: Job) -> list[Offer]:
-    """Offers of all backends the job may use. A backend that can't serve it is skipped while another can;
-    raises what the last one said when none can."""
+def find_offers(world: World, job: Job) -> tuple[list[Offer], list[str]]:
+    """Offers of all backends the job may use, and why machines that stay take it only later. A backend that can't serve it is
+    skipped while another can; raises what the last one said when none can."""
     requirements = job.spec.requirements
     offers: list[Offer] = []
+    busy: list[str] = []
     last: errors.BackendError | None = None
     for name in requirements.backends:
         try:
             backend = world.backend(job.project, name)
-            offers += [offer for offer in backend.offers(requirements) if allowed(offer, requirements)]
+            fitting = [offer for offer in backend.offers(requirements) if allowed(offer, requirements)]
+            free, full = turns.divide(world, job.project, backend, fitting)
+            offers, busy = offers + free, busy + full
         except errors.BackendError as error:
             last = error
-    if not offers and last is not None:
+    if not offers and not busy and last is not None:
         raise last
-    return offers
+    return offers, busy
 
 
 def _watch(world: World, job: Job) -> None:
@@ -137,7 +133,7 @@ def _watch(world: World, job: Job) -> None:
         # a store that fails must not keep a job from being stopped
         report = None
     if report is not None and report.phase == "finished" and report.reason == "interrupted":
-        _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED)
+        _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED, report)
     elif report is not None and report.phase == "finished":
         _save_progress(world, job, plan.follow_report(job, report, world.clock()))
     elif instance.status is InstanceStatus.REFUSED:
@@ -181,21 +177,24 @@ def _lost(world: World, job: Job, instance: Instance, report: plan.RunnerReport 
         _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED if noticed else instance.ending)
 
 
-def _go_on_elsewhere(world: World, job: Job, instance: Instance, ending: Ending) -> None:
+def _go_on_elsewhere(
+    world: World, job: Job, instance: Instance, ending: Ending, report: plan.RunnerReport | None = None
+) -> None:
     """Back to the search for a machine; or the end, where it was asked to stop, has no time left, or loses every machine."""
     now = world.clock()
+    counted = job if report is None else plan.timed(job, report, now)
     ended = replace(instance, ending=ending, wrong=instance.wrong or str(ending))
     launches = world.database.instances.of_jobs([job.id])
     launches = [ended if launch.id == instance.id else launch for launch in launches]
     longest = longest_run(job.spec, world.backend_of(instance).capabilities)
     if job.stop_request:
-        decided = plan.stopped(job, now)
-    elif longest is not None and plan.ran_for(job, now) >= longest:
-        decided = plan.finish(job, JobStatus.FAILED, now, reason="max_duration", message=plan.OUT_OF_TIME)
+        decided = plan.stopped(counted, now)
+    elif longest is not None and plan.ran_for(counted, now) >= longest:
+        decided = plan.finish(counted, JobStatus.FAILED, now, reason="max_duration", message=plan.OUT_OF_TIME)
     elif why := plan.too_many_lost(launches):
-        decided = plan.finish(job, JobStatus.FAILED, now, reason="lost", message=why)
+        decided = plan.finish(counted, JobStatus.FAILED, now, reason="lost", message=why)
     else:
-        decided = plan.resubmitted(job, instance, ending, now)
+        decided = plan.resubmitted(counted, instance, ending, now)
     try:
         with world.database.transaction():
             # without its lease: a step that is under way finds its row changed, and looks again
@@ -247,6 +246,7 @@ def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport
         reason=raw["reason"],
         started_at=_bounded(raw["started_at"], instance, world.clock()),
         noticed=raw.get("notice_at") is not None,
+        ran=_lasted(raw["started_at"], raw.get("ended_at")),
     )
 
 
@@ -255,3 +255,8 @@ def _bounded(moment: float | None, instance: Instance, now: float) -> float | No
     if moment is None:
         return None
     return min(max(moment, instance.started_at or instance.created_at), now)
+
+
+def _lasted(started_at: float | None, ended_at: float | None) -> float | None:
+    """Seconds by the machine's clock, of which only the difference counts; None while it runs."""
+    return None if started_at is None or ended_at is None else max(ended_at - started_at, 0.0)

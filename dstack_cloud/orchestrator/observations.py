@@ -28,6 +28,16 @@ class Observations:
         self._spacing = spacing
         self._lock = threading.Lock()
         self._shared: dict[tuple[str, str], _Shared] = {}
+        self._silent_at: dict[tuple[str, str], float] = {}
+
+    def note_silence(self, place: tuple[str, str], now: float) -> None:
+        """The backend of that project and name couldn't be asked."""
+        self._silent_at[place] = now
+
+    def heard(self, place: tuple[str, str], seconds: float, now: float) -> float:
+        """So many of the last `seconds` as that backend could be asked without a break."""
+        silent_at = self._silent_at.get(place)
+        return seconds if silent_at is None else min(seconds, max(now - silent_at, 0.0))
 
     def look(
         self, project: str, backend: Backend, ref: str, alive: Callable[[], Sequence[str]], age: float = 0.0

@@ -119,8 +119,10 @@ def pause(job: Job, longest: float = LONGEST_PAUSE) -> float:
 
 
 def waiting_message(refused: Sequence[Instance], until: float | None, said: str = "") -> str:
-    limit = "" if until is None else f", until {clock_text(until)}"
-    return f"{_tally(refused) if refused else said}; waiting to try again{limit}"
+    """`until` is None where it waits for its turn on machines that stay."""
+    if until is None:
+        return f"waiting: {said or text_of(refused[-1].wrong)}"
+    return f"{_tally(refused) if refused else said}; waiting to try again, until {clock_text(until)}"
 
 
 def no_offer_message(refused: Sequence[Instance], rounds: int = 0, said: str = "") -> str:

@@ -38,7 +38,7 @@ _SAID = frozenset({"max_duration", "out_of_memory", "image"})
 @dataclass(frozen=True)
 class RunnerReport:
     """The part of a runner's state that decides something. `started_at` is within the attempt by our own clock; `noticed`:
-    its cloud announced an interruption."""
+    its cloud announced an interruption; `ran`: seconds from the job's start to its end."""
 
     phase: str
     message: str = ""
@@ -46,6 +46,7 @@ class RunnerReport:
     reason: str = ""
     started_at: float | None = None
     noticed: bool = False
+    ran: float | None = None
 
 
 def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
@@ -102,6 +103,15 @@ def ran_for(job: Job, now: float) -> float:
     return job.ran + (0.0 if job.running_since is None else max(now - job.running_since, 0.0))
 
 
+def timed(job: Job, report: RunnerReport, now: float) -> Job:
+    """With the running time of an attempt that is over: what passed since, while nobody looked, isn't the job's."""
+    since = job.running_since if job.running_since is not None else report.started_at
+    if since is None or report.ran is None:
+        return job
+    longest = max(now - since, 0.0)
+    return replace(job, ran=job.ran + min(report.ran, longest), running_since=None, started_at=job.started_at or since)
+
+
 def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job:
     """The job goes on elsewhere, as its next attempt."""
     what = "interrupted" if ending is Ending.INTERRUPTED else "the machine was lost"
@@ -143,4 +153,5 @@ def wanted(instance: Instance, job: Job | None) -> bool:
 
 def lost_message(instance: Instance) -> str:
     where = f"{instance.offer.instance_type} on {instance.offer.backend}"
-    return f"the machine ({where}) was lost: {instance.wrong or 'it ended without a word'}"
+    what = "failed" if instance.ending is Ending.FAILED else "was lost"
+    return f"the machine ({where}) {what}: {instance.wrong or 'it ended without a word'}"

@@ -157,8 +157,9 @@ class Scheduler:
     def _run(self, step: Callable[..., None], row: object) -> None:
         try:
             step(row)
-        except Stale:
+        except Stale as stale:
             log.debug("a row changed under a step; it is looked at again")
+            self._give_back(row, stale)
         except errors.DstackError as error:
             log.warning("%s: %s", error.code, error.summary)
             self._postpone(row, error.summary)
@@ -171,6 +172,19 @@ class Scheduler:
                 self._free += 1
                 self._woken = True
                 self._condition.notify_all()
+
+    def _give_back(self, row: object, stale: Stale) -> None:
+        """Where it was another row that had changed, this one is still leased: it is looked at again at once."""
+        if not isinstance(row, (Job, Instance)) or stale.row_id == row.id:
+            return
+        rows = self.world.database.jobs if isinstance(row, Job) else self.world.database.instances
+        try:
+            if (fresh := rows.get(row.id)) is not None:
+                rows.save(replace(fresh, next_check_at=self.world.clock()))  # type: ignore[arg-type]  # of the same kind
+        except Stale:
+            pass  # refused, and given back nevertheless
+        except errors.DstackError as error:
+            log.warning("a row stays leased for a while: %s", error.summary)
 
     def _postpone(self, row: object, why: str) -> None:
         """A step that failed is taken again in a while, not at once; the row says why. Where the database is what failed,

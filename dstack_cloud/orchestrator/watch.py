@@ -21,6 +21,8 @@ WATCH_SECONDS = 30.0
 ECHOES = (0.1, 0.2, 0.4, 0.8, 1.6)
 # lent credentials are replaced so often, seconds: no cloud's are good for less than twice as long
 RENEW_SECONDS = 1800.0
+# where none could be had, e.g. because the server's own login has expired, it is tried again
+RENEW_RETRY = 30.0
 
 
 class ServerRoad:
@@ -109,12 +111,24 @@ class Watch:
             if state.seq != sequence:
                 sequence, echoes = state.seq, list(ECHOES)
             self._road.recorded()
-            if state.phase not in ("uploading", "finished"):
+            if state.phase != "finished":
                 self._renew()
 
     def _renew(self) -> None:
         if self._renew_at is None or time.monotonic() < self._renew_at:
             return
-        store = machine_store(self._world, self._instance, self._errand)
+        store = self._lent()
+        if store is None:
+            # who carries is settled: a server that took over now would meet the machine's own courier
+            self._renew_at = time.monotonic() + RENEW_RETRY
+            return
         self._world.links.send_courier(self._instance, self._errand, store)
         self.sent(store)
+
+    def _lent(self) -> MachineStore | None:
+        """None where there is nothing to be had now; that says nothing about the machine."""
+        try:
+            return machine_store(self._world, self._instance, self._errand)
+        except errors.DstackError as error:
+            log.warning("%s: %s", self._instance.id, error.summary)
+            return None

@@ -67,13 +67,16 @@ def withdraw(store: Store, place: JobPlace) -> None:
     _sweep(store, place, [manifest for manifest in manifests.values() if manifest.complete])
 
 
-def settle(store: Store, place: JobPlace) -> None:
+def settle(store: Store, place: JobPlace) -> Manifest | None:
     """For a job that is over: all its files become objects in artifacts/ of the last attempt that saved any; what nothing
-    names any more goes. Nobody may save meanwhile; readers do no harm. Safe to repeat after a crash anywhere."""
+    names any more goes. The manifest that counts then; None: nothing was saved.
+
+    Nobody may save meanwhile; readers do no harm. Safe to repeat after a crash anywhere.
+    """
     manifest = load_manifest(store, place)
     if manifest is None:
         _sweep(store, place, [])
-        return
+        return None
     settled = _gathered(store, manifest)
     if settled != manifest:
         # it may not be complete, and still replaces one that isn't either
@@ -81,6 +84,7 @@ def settle(store: Store, place: JobPlace) -> None:
     numbers = _numbers(store, place)
     store.delete([place.manifest(number) for number in numbers[:-1]])
     _sweep(store, place, [settled])
+    return settled
 
 
 def _gathered(store: Store, manifest: Manifest) -> Manifest:

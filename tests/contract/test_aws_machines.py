@@ -14,6 +14,9 @@ from tests.contract.test_backend import BackendContract
 from tests.e2e.cloud import TYPE, write_credentials
 from tests.e2e.conftest import until
 from tests.fakes.aws import REGION, MotoCloud
+from tests.fakes.aws.fixtures import any_whole_cloud, cloud
+
+__all__ = ["any_whole_cloud", "cloud"]  # fixtures
 
 
 @pytest.mark.moto

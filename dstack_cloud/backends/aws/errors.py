@@ -114,6 +114,10 @@ NO_LOGIN = {
     "RefreshWithMFAUnsupportedError",
 }
 BROKEN = {"ConnectionError", "HTTPClientError", "ResponseParserError", "ResponseStreamingError", "IncompleteReadError"}
+# what one region lacks, another may have
+REGIONAL = frozenset(
+    {"AuthFailure", "OptInRequired", "RegionDisabledException", "VPCIdNotSpecified", "DefaultVpcDoesNotExist"}
+)
 THROTTLING = frozenset(code for code, (kind, _, _) in KNOWN.items() if kind is Throttled)
 
 _ACTION = re.compile(r"perform: ([a-z0-9-]+:[A-Za-z]+)")
@@ -138,7 +142,8 @@ def refusal(error: ClientError, where: str) -> BackendError:
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     kind, what, hint = _meaning(code, message, status, error.operation_name)
-    return kind(f"{what} ({code}, {where})", hint or None, cloud_code=code, cloud_message=message)
+    scope = "region" if code in REGIONAL else ""
+    return kind(f"{what} ({code}, {where})", hint or None, cloud_code=code, cloud_message=message, scope=scope)
 
 
 def _meaning(code: str, message: str, status: int, operation: str) -> Entry:

@@ -117,12 +117,7 @@ class SandboxBackend:
 
     def terminate(self, refs: Sequence[str]) -> None:
         for ref in refs:
-            try:
-                self._client.call("DELETE", f"/containers/{ref}", {"force": "1", "v": "1"})
-            except Missing:
-                pass
-            except Taken:
-                pass  # its removal is under way
+            self._remove(ref)
             self._notices.forget(ref)
             self.residents.forget(ref)
         self._gateway.leave(self._installation, lambda: bool(self._containers()))
@@ -178,18 +173,32 @@ class SandboxBackend:
         found: list[dict[str, Any]] = self._client.get("/containers/json", {"all": "1", "filters": filters})
         return found
 
-    def _container(self, ref: str, launch: Launch, place: Place) -> str:
-        """The state of the container of that name, which is made where there is none."""
-        labels = {**launch.tags, OWNER_LABEL: self._installation, KEY_LABEL: launch.key}
+    def _remove(self, ref: str) -> None:
         try:
-            spec = specification(self._config, place, ref, labels, launch.offer)
-            self._client.call("POST", "/containers/create", {"name": ref}, as_json(spec))
+            self._client.call("DELETE", f"/containers/{ref}", {"force": "1", "v": "1"})
+        except Missing:
+            pass
         except Taken:
-            pass  # this launch made it before, or another process does at this moment
-        found = self._client.get(f"/containers/{ref}/json")
-        if found["Config"]["Labels"].get(OWNER_LABEL) != self._installation:
-            raise InvalidConfiguration(f"the container {ref} is there, but not ours", f"docker rm {ref}")
-        return str(found["State"]["Status"])
+            pass  # its removal is under way
+
+    def _container(self, ref: str, launch: Launch, place: Place) -> str:
+        """The state of the container of that name, which is made where there is none. One that never started and was told
+        of a network that is gone is made anew."""
+        labels = {**launch.tags, OWNER_LABEL: self._installation, KEY_LABEL: launch.key}
+        spec = specification(self._config, place, ref, labels, launch.offer)
+        for _ in range(START_TRIES):
+            try:
+                self._client.call("POST", "/containers/create", {"name": ref}, as_json(spec))
+            except Taken:
+                pass  # this launch made it before, or another process does at this moment
+            found = self._client.get(f"/containers/{ref}/json")
+            if found["Config"]["Labels"].get(OWNER_LABEL) != self._installation:
+                raise InvalidConfiguration(f"the container {ref} is there, but not ours", f"docker rm {ref}")
+            state = str(found["State"]["Status"])
+            if state != "created" or set(spec["Env"]) <= set(found["Config"]["Env"]):
+                return state
+            self._remove(ref)
+        raise Taken(f"the container {ref} was made for another network and can't be removed")
 
     def _place(self, image: str) -> Place:
         made = self._gateway.open(self._installation)

@@ -12,7 +12,8 @@ READ_SIZE = 2**17
 
 
 def connect(path: str, wait: float) -> int:
-    """Until the runner has closed its side, or nobody reads any more. Waits so many seconds for the socket to appear."""
+    """Until the runner has closed its side, or nobody reads any more. Waits so many seconds for the socket to appear, but not
+    where this program itself was removed: the runner has ended, and its place on the machine was given back."""
     try:
         link = _dial(path, time.monotonic() + wait)
     except OSError as error:
@@ -33,7 +34,7 @@ def _dial(path: str, deadline: float) -> socket.socket:
             return link
         except (FileNotFoundError, ConnectionRefusedError):
             link.close()
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or not os.path.exists(sys.argv[0]):
                 raise
             time.sleep(0.01)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import time
+import threading
 from collections.abc import Callable, Iterable
 
 from tests.fakes.aws import prices
@@ -45,7 +45,7 @@ class Front:
         fault = self._world.faults.take(call, facts)
         if fault is None:
             return self._pass(call, environ, start_response)
-        time.sleep(fault.delay)
+        threading.Event().wait(fault.delay)
         if not (fault.code or fault.cut):
             return self._pass(call, environ, start_response)
         if fault.after:

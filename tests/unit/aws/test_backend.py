@@ -44,6 +44,15 @@ def test_one_that_is_missing_does_not_hide_the_others(backend: AwsBackend, launc
     assert cloud.held() == []
 
 
+def test_more_machines_than_one_page_holds(config: AwsConfig, cloud: MotoCloud) -> None:
+    ec2 = cloud.ec2()
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    made = [ec2.run_instances(ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1) for _ in range(101)]
+    refs = [f"{REGION}/{each['Instances'][0]['InstanceId']}" for each in made]
+    fleet = Fleet(AwsClient(config), "me", lambda: CONSISTENT_SECONDS)
+    assert {seen.health for seen in fleet.inspect(refs).values()} == {Health.RUNNING}
+
+
 def test_a_machine_that_somebody_else_ended(backend: AwsBackend, launch: Launch, cloud: MotoCloud) -> None:
     ref = backend.create(launch)
     cloud.ec2().terminate_instances(InstanceIds=[ref.partition("/")[2]])

@@ -147,3 +147,15 @@ def test_a_store_that_is_away_for_a_while_only_delays_a_save(site: Site) -> None
     until(lambda: site.paths() == ["out/a"], "the first save")
     site.work("go").touch()
     site.join()
+
+
+def test_a_hitch_after_all_was_brought_together_costs_no_file(site: Site) -> None:
+    errand = site.start("mkdir out", "echo 1 > out/a", "echo hello", LOOP)
+    until(lambda: site.paths() == ["out/a"], "the first save")
+    site.store.broken = {"log_times"}
+    site.work("go").touch()
+    until(lambda: site.carriers[0][0].failures > 1, "a second try")
+    site.store.broken = set()
+    site.join()
+    assert (site.status(errand)["phase"], site.status(errand)["reason"]) == ("finished", "")
+    assert b"1\n" in b"".join(artifacts.archive(site.store, site.manifest() or Manifest("", "", 0)))

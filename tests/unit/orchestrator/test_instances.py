@@ -230,6 +230,21 @@ def test_an_unreachable_machine_says_so_until_it_is_back(tmp_path: Path) -> None
     assert step_machine(simulation).wrong == ""
 
 
+def test_a_network_of_ours_that_is_away_for_long_costs_no_machine(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    simulation.backend.remote = True
+    simulation.cut_at[the_machine(simulation).id] = simulation.now
+    simulation.chance.fault = 1.0
+    simulation.now += 3 * simulation.world.timing.unreachable
+    assert step_machine(simulation).status is InstanceStatus.BUSY
+    # its cloud answers again some seconds before the machine does
+    simulation.chance.fault = 0.0
+    simulation.now += 10
+    assert step_machine(simulation).status is InstanceStatus.BUSY
+    simulation.now += simulation.world.timing.unreachable + 1
+    assert step_machine(simulation).ending is Ending.LOST
+
+
 @pytest.mark.parametrize(("told", "kept"), [(-1e9, 1000.0), (1e12, 1000.5), (1000.25, 1000.25), (None, None)])
 def test_a_machines_clock_counts_within_ours(tmp_path: Path, told: float | None, kept: float | None) -> None:
     simulation = busy(tmp_path)

@@ -96,6 +96,18 @@ def test_max_duration_counts_all_attempts() -> None:
     assert plan.ran_for(second, 210.0) == 40.0
 
 
+@pytest.mark.parametrize(("ran", "counted"), [(20.0, 20.0), (5000.0, 900.0), (None, 900.0)])
+def test_what_passed_after_an_attempts_end_while_nobody_looked_is_not_counted(ran: float | None, counted: float) -> None:
+    running = plan.follow_report(job(), plan.RunnerReport("running", started_at=100.0), 100.0)
+    report = plan.RunnerReport("finished", reason="interrupted", started_at=100.0, ran=ran)
+    assert plan.ran_for(plan.timed(running, report, 1000.0), 1000.0) == counted
+
+
+def test_an_attempt_that_nobody_saw_running_is_counted() -> None:
+    report = plan.RunnerReport("finished", reason="interrupted", started_at=100.0, ran=20.0)
+    assert plan.timed(job(), report, 1000.0).ran == 20.0
+
+
 def test_a_job_that_goes_on_elsewhere_says_why() -> None:
     machine = replace(launch(offer(1.0)), wrong="it was killed")
     assert plan.resubmitted(job(), machine, Ending.INTERRUPTED, 1.0).message == "interrupted on a r; going on elsewhere"

@@ -14,6 +14,7 @@ import pytest
 
 from dstack_cloud import errors
 from dstack_cloud.db import SqlDatabase
+from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.orchestrator import scheduler as scheduling
 from dstack_cloud.orchestrator.scheduler import Scheduler
@@ -168,3 +169,18 @@ def test_a_server_that_slept_knows_since_when_it_is_awake(rehearsals: Any) -> No
     rehearsal.ahead = 3600.0
     wait_until(lambda: awake.since > began + 3000, "the end of the sleep")
     assert awake.count(7200.0, rehearsal.clock()) < 600.0
+
+
+def test_a_step_that_another_rows_change_stopped_gives_its_own_row_back(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path)
+    rehearsal.simulation.submit()
+    jobs = rehearsal.database.jobs
+    [claimed] = jobs.claim("me", now=rehearsal.clock(), lease=600.0, limit=1)
+    assert jobs.claim("me", now=rehearsal.clock(), lease=600.0, limit=1) == []
+
+    def step(_row: object) -> None:
+        raise Stale("its machine has changed", "machine-1")
+
+    rehearsal.scheduler._run(step, claimed)
+    assert [job.id for job in jobs.claim("me", now=rehearsal.clock() + 1, lease=600.0, limit=1)] == [claimed.id]
+    rehearsal.database.close()

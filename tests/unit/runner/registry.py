@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -20,13 +21,16 @@ def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _blobs() -> tuple[bytes, dict[str, bytes]]:
-    """(manifest, blobs by digest) of an image with one empty folder in it."""
+def _blobs(size: int) -> tuple[bytes, dict[str, bytes]]:
+    """(manifest, blobs by digest) of an image with one folder in it, and a file of `size` bytes in that."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         folder = tarfile.TarInfo("data")
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
+        file = tarfile.TarInfo("data/file")
+        file.size = size
+        archive.addfile(file, io.BytesIO(os.urandom(size)))
     layer = gzip.compress(buffer.getvalue(), mtime=0)
     root = {"type": "layers", "diff_ids": [_digest(buffer.getvalue())]}
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/x"]}, "rootfs": root}).encode()
@@ -44,9 +48,9 @@ def _blobs() -> tuple[bytes, dict[str, bytes]]:
 
 
 @contextmanager
-def registry(username: str, password: str) -> Iterator[str]:
-    """Its address, as it stands in an image's name."""
-    manifest, blobs = _blobs()
+def registry(username: str, password: str, port: int = 0, size: int = 0) -> Iterator[str]:
+    """Its address, as it stands in an image's name; with a free port where none is asked for. `size` is its image's, bytes."""
+    manifest, blobs = _blobs(size)
     wanted = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +76,7 @@ def registry(username: str, password: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_port}"

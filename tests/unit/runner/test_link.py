@@ -130,6 +130,14 @@ def test_connect_without_a_runner_says_so(rig: Rig) -> None:
     assert b"no runner answers" in done.stderr
 
 
+def test_connect_waits_for_no_runner_whose_program_was_removed(rig: Rig) -> None:
+    # `-c` is no file
+    program = f"from dstack_cloud.runner_bootstrap.payload.connect import connect; raise SystemExit(connect({str(rig.socket)!r}, 3600))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert b"no runner answers" in done.stderr
+
+
 @pytest.mark.parametrize(
     "answer",
     [

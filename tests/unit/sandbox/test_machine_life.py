@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dstack_cloud.backends.base import Health
-from dstack_cloud.backends.sandbox.client import DockerClient
-from dstack_cloud.backends.sandbox.resources import network
+from dstack_cloud.backends.base import Health, Launch
+from dstack_cloud.backends.sandbox.backend import SandboxBackend
+from dstack_cloud.backends.sandbox.client import DockerClient, as_json
+from dstack_cloud.backends.sandbox.config import SandboxConfig
+from dstack_cloud.backends.sandbox.resources import machine_image, network
+from dstack_cloud.domain.resources import Requirements
 from tests.unit.sandbox import machines
 
 pytestmark = pytest.mark.sandbox
@@ -94,3 +98,24 @@ def test_the_deadline_ends_the_machine(machine: machines.Machine) -> None:
     # long enough for the installation itself, which a machine that powers off would refuse
     machine.install(seconds=5)
     assert await_end(machine) == "it powered itself off"
+
+
+def test_a_machine_that_was_made_for_a_network_that_is_gone_is_made_anew(tmp_path: Path) -> None:
+    installation = f"test-{uuid.uuid4().hex[:12]}"
+    backend = SandboxBackend(SandboxConfig(), tmp_path, installation)
+    launch = Launch(key=uuid.uuid4().hex, offer=backend.offers(Requirements())[0])
+    ref = f"dstack-{launch.key}"
+    client = DockerClient()
+    stale = {
+        "Image": machine_image.ensure(client, SandboxConfig()),
+        "Env": ["MACHINE_MIRROR=http://192.0.2.1:1"],
+        "Labels": {"dstack.owner": installation, "dstack.key": launch.key},
+    }
+    client.call("POST", "/containers/create", {"name": ref}, as_json(stale))
+    try:
+        assert backend.create(launch) == ref
+        environment = client.get(f"/containers/{ref}/json")["Config"]["Env"]
+        assert not any("192.0.2.1" in entry for entry in environment)
+    finally:
+        backend.terminate([ref])
+        backend.close()
