@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dstack_cloud import errors
 from dstack_cloud.courier.errand import ARTIFACTS, Errand
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # the runner's number for what it was restored from
 RESTORED = 0
+# so many attempts in a row may have come to nothing before one that began
+AHEAD = 3
 
 
 class BrokenOff(Exception):
@@ -61,6 +64,7 @@ class Saves:
         """The job is over: what was saved on the way goes where a person looks for it. Raises StoreError."""
         if self._errand.sync is None and not self._errand.restore:
             return
+        self._refuse_if_given_up()
         # from now on the files aren't where the base says: whoever breaks off here begins anew, or with what was settled
         base, self._base = self._base, None
         settled = artifacts.settle(self._store, self._errand.job_place)
@@ -69,6 +73,7 @@ class Saves:
 
     def withdraw(self) -> None:
         """Of an aborted job nothing is kept that was saved on the way."""
+        self._refuse_if_given_up()
         self.stop()
         if self._thread is not None:
             self._thread.join()
@@ -99,8 +104,17 @@ class Saves:
             # if it is the base that doesn't fit, the next stream does without
             self._base = None
             raise
+        self._refuse_if_given_up()
         artifacts.publish(self._store, self._errand.job_place, manifest)
         self._base = None if output.sync is None else (output.sync, manifest)
+
+    def _refuse_if_given_up(self) -> None:
+        """A machine that was out of reach may still be at work when another has taken over: what that one builds upon must
+        stay. Raises Conflict."""
+        place = self._errand.place
+        later = (replace(place, attempt=place.attempt + number + 1) for number in range(AHEAD))
+        if any(self._store.exists(each.status) for each in later):
+            raise errors.Conflict(f"attempt {place.attempt} was given up: a later one has begun")
 
     def _wanted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:

@@ -9,6 +9,8 @@ from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 IDLE_SECONDS = 600
 # what the runner may take to kill its job when it is told to end
 STOP_SECONDS = 60
+# a machine that shuts down may come back; the command also runs after the runner's own end
+SHUT_DOWN = """ExecStop=-/bin/sh -c 'if [ -n "$MAINPID" ] && [ "$(systemctl is-system-running)" = stopping ]; then kill -USR1 $MAINPID; fi'"""
 POWEROFF = """ExecStopPost=/bin/sh -c 'if [ "$SERVICE_RESULT" = success ]; then systemctl poweroff --no-block; fi'"""
 
 
@@ -36,12 +38,15 @@ def service(user: str = LOGIN_USER, place: Placement = MACHINE) -> str:
             "[Unit]",
             "Description=Runs one job and ends this machine" if place.ephemeral else "Description=Runs one job",
             "StartLimitIntervalSec=0",
+            # stopped before it, so that an engine that goes doesn't pass for the job's end
+            *([] if place.ephemeral else ["After=docker.service"]),
             "",
             "[Service]",
             f"ExecStart={serve(place)}",
             f'ExecStartPost=/bin/sh -c "{wait}"',
             # its end is the machine's, whether its job was collected or none came; a crash isn't an end
             *([POWEROFF, "RuntimeDirectory=dstack", "RuntimeDirectoryMode=0755"] if place.ephemeral else []),
+            SHUT_DOWN,
             "TimeoutStartSec=60s",
             f"TimeoutStopSec={STOP_SECONDS}s",
             "Restart=on-failure",

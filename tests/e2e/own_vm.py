@@ -24,7 +24,7 @@ LEFT = f"""
 ls -d /var/lib/dstack/leases/*/ /home/{GUEST}/.dstack-leases/*/ /dev/shm/dstack-* 2>/dev/null
 ls /etc/systemd/system | grep ^dstack
 docker ps -aq --filter label=dstack.attempt
-pgrep -af runner.pyz
+pgrep -af "[r]unner.pyz"
 true
 """
 
@@ -42,7 +42,7 @@ class OwnVm:
         place = {"name": "big", "host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
         return {**place, "key": str(self.key), "host_key": self.body.trust.host_keys[0], **changes}
 
-    def configure(self, user: User, **changes: Any) -> None:
+    def configure(self, user: User, /, **changes: Any) -> None:
         """The user's only machine. JSON is YAML."""
         write(user, [self.entry(**changes)])
 

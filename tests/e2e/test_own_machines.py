@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
 from tests.e2e import engine, own_vm
 from tests.e2e.conftest import User, until
@@ -123,6 +124,25 @@ def test_a_killed_server_finds_its_job_again(user: User, machine: OwnVm) -> None
     assert process.returncode == 0, err
     assert rest.decode().splitlines() == [f"line {n}" for n in range(6, 61)]
     assert list(engine.instances(user).values()) == ["terminated"]
+
+
+@pytest.mark.parametrize("login", [LOGIN_USER, GUEST])
+def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str) -> None:
+    machine.configure(user, user=login)
+    user.workflows("""
+        workflows:
+          - name: again
+            provider: bash
+            commands: [echo attempt $DSTACK_ATTEMPT, '[ $DSTACK_ATTEMPT = 1 ] || exit 0', mkdir out, echo 1 > out/x, sleep 600]
+            artifacts: [out]
+    """)
+    name = user.submit("again")
+    user.wait_for_log(name, "attempt 1")
+    machine.restart()
+    assert user.wait(name)["status"] == "done", user("ps", "-v", "-a").text
+    assert user("logs", name).text.endswith("attempt 2\n")
+    saved = "out/x" in user("artifacts", name).text
+    assert saved is (login == LOGIN_USER)
 
 
 def test_what_it_has_is_told(user: User, machine: OwnVm) -> None:

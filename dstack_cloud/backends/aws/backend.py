@@ -20,7 +20,7 @@ from dstack_cloud.backends.aws.resources.images import Catalogue
 from dstack_cloud.backends.aws.resources.machine import Place
 from dstack_cloud.backends.aws.resources.network import Network
 from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, ROLE_PREFIX
-from dstack_cloud.backends.base import Capabilities, Finding, Launch, Observed, Owned
+from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Unavailable
 
@@ -96,7 +96,10 @@ class AwsBackend:
         return ref
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
-        return self._fleet.inspect(refs)
+        seen = self._fleet.inspect(refs)
+        for region in {ref.partition("/")[0] for ref, one in seen.items() if one.health is Health.RUNNING}:
+            self._network.let_in(region)
+        return seen
 
     def list_owned(self) -> list[Owned]:
         """Also disks and network interfaces that a machine left behind."""

@@ -31,7 +31,7 @@ from dstack_cloud.backends.sandbox.resources.machine import (
 from dstack_cloud.backends.sandbox.resources.notices import Notice, Notices, Timetable
 from dstack_cloud.backends.sandbox.resources.residents import Residents
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, InvalidConfiguration, NotFound, QuotaExceeded
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NotFound, QuotaExceeded, Unavailable
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,11 @@ class SandboxBackend:
                 self._client.call("POST", "/containers/create", {"name": ref}, as_json(spec))
             except Taken:
                 pass  # this launch made it before, or another process does at this moment
-            found = self._client.get(f"/containers/{ref}/json")
+            try:
+                found = self._client.get(f"/containers/{ref}/json")
+            except Missing as missing:
+                # the name is taken while the engine still works on a call whose caller is gone: a server that was killed
+                raise Unavailable(f"the engine makes {ref} at this moment") from missing
             if found["Config"]["Labels"].get(OWNER_LABEL) != self._installation:
                 raise InvalidConfiguration(f"the container {ref} is there, but not ours", f"docker rm {ref}")
             state = str(found["State"]["Status"])

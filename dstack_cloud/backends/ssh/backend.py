@@ -69,15 +69,15 @@ class SshBackend:
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         """A lease that is there is a machine that runs. Raises Unavailable where one of the machines doesn't answer."""
         names = {ref.partition(":")[0] for ref in refs}
-        held = {f"{name}:{folder}" for name, folder in self._leases(names & self._by_name.keys())}
-        return {ref: self._observed(ref, ref in held) for ref in refs}
+        held = {f"{name}:{folder}": live for name, folder, live in self._leases(names & self._by_name.keys())}
+        return {ref: self._observed(ref, held.get(ref)) for ref in refs}
 
     def list_owned(self) -> list[Owned]:
         """Of the machines that answer: a lease on one that is off costs nothing."""
         found = []
         with ThreadPoolExecutor(max(len(self._by_name), 1)) as pool:
             for leases in pool.map(self._reachable_leases, self._by_name):
-                found += [Owned(f"{name}:{folder}", folder.rpartition("/")[2]) for name, folder in leases]
+                found += [Owned(f"{name}:{folder}", folder.rpartition("/")[2]) for name, folder, _ in leases]
         return found
 
     def terminate(self, refs: Sequence[str]) -> None:
@@ -101,24 +101,26 @@ class SshBackend:
             )
         return self._by_name[name]
 
-    def _leases(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """(machine's name, folder) of each lease of ours."""
+    def _leases(self, names: Iterable[str]) -> list[tuple[str, str, bool]]:
+        """(machine's name, folder, whether what runs for it can be there) of each lease of ours."""
         found = []
         for name in names:
             text = self._machines.run(self._by_name[name], resources.leases(self._config, self._installation))
-            found += [(name, line) for line in text.splitlines()]
+            found += [(name, line[1:], line[0] == resources.LIVE) for line in text.splitlines()]
         return found
 
-    def _reachable_leases(self, name: str) -> list[tuple[str, str]]:
+    def _reachable_leases(self, name: str) -> list[tuple[str, str, bool]]:
         try:
             return self._leases([name])
         except BackendError:
             return []
 
-    def _observed(self, ref: str, held: bool) -> Observed:
+    def _observed(self, ref: str, live: bool | None) -> Observed:
+        """`live` is None where there is no such lease."""
         machine = self._by_name.get(ref.partition(":")[0])
-        if machine is None or not held:
-            return Observed(ref, Health.GONE, detail="its place on the machine was given back")
+        if machine is None or not live:
+            given_back = "its place on the machine was given back"
+            return Observed(ref, Health.GONE, detail=given_back if live is None else "the machine was restarted")
         return Observed(ref, Health.RUNNING, str(self._machines.endpoint(machine)))
 
 

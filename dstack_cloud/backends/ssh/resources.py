@@ -1,7 +1,8 @@
 """The shell scripts that keep a machine's leases. Pure: each is a text for `sh -s`, its values are quoted.
 
 A lease is a folder made under a lock on the machine itself, so that two servers can't give away the same place twice; its name
-is the launch's key. In it: `owner` (the installation), `gpus` (indices, comma-separated), and later the runner.
+is the launch's key. In it: `owner` (the installation), `gpus` (indices, comma-separated), `boot` (which of the machine's it was),
+and later the runner.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import shlex
 
 from dstack_cloud.backends.ssh.config import SshConfig
 from dstack_cloud.backends.ssh.errors import BUSY, NO_GPU
+
+
+LIVE, DEAD = "+", "-"
 
 
 def _as_root(script: str) -> str:
@@ -26,11 +30,20 @@ def _base(config: SshConfig) -> str:
     return f'if [ "$(id -u)" = 0 ]; then base={root}; else base="$HOME"/{private}; fi'
 
 
+# a machine that is itself a container keeps its host's identity, but not its first process. Without root no unit brings a
+# runner back, and its number may be another process's by now
+RESTARTED = """
+now="$(cat /proc/sys/kernel/random/boot_id) $(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
+restarted() { [ "$(id -u)" != 0 ] && [ -f "$1/boot" ] && [ "$(cat "$1/boot")" != "$now" ]; }
+"""
+
+
 def acquire(config: SshConfig, key: str, installation: str, *, slots: int, gpus: int, all_gpus: int) -> str:
     """Prints the lease's folder. The same key is the same lease; exit codes BUSY and NO_GPU."""
     return _as_root(f"""
 set -eu
 {_base(config)}
+{RESTARTED}
 umask 077
 mkdir -p "$base"
 exec 9>"$base/.lock"
@@ -51,17 +64,21 @@ done
 if [ $left -gt 0 ]; then echo "it runs${{names:-}}" >&2; exit {NO_GPU}; fi
 mkdir -p "$lease"
 printf %s "$free" >"$lease/gpus"
+printf %s "$now" >"$lease/boot"
 printf %s {shlex.quote(installation)} >"$lease/owner"
 echo "$lease"
 """)
 
 
 def leases(config: SshConfig, installation: str) -> str:
-    """Prints the folder of each lease of this installation."""
+    """Prints the folder of each lease of this installation, after LIVE or DEAD: the machine was restarted, and nothing of it
+    came back."""
     return _as_root(f"""
 {_base(config)}
+{RESTARTED}
 for owner in "$base"/*/owner; do
-  if [ -f "$owner" ] && [ "$(cat "$owner")" = {shlex.quote(installation)} ]; then echo "${{owner%/owner}}"; fi
+  [ -f "$owner" ] && [ "$(cat "$owner")" = {shlex.quote(installation)} ] || continue
+  if restarted "${{owner%/owner}}"; then echo "{DEAD}${{owner%/owner}}"; else echo "{LIVE}${{owner%/owner}}"; fi
 done
 """)
 
@@ -71,9 +88,10 @@ def release(config: SshConfig, key: str) -> str:
     name = shlex.quote(key)
     return _as_root(f"""
 {_base(config)}
+{RESTARTED}
 lease="$base"/{name}
 [ -d "$lease" ] || exit 0
-if [ -x "$lease/end" ]; then "$lease/end" || true; fi
+if [ -x "$lease/end" ] && ! restarted "$lease"; then "$lease/end" || true; fi
 if command -v docker >/dev/null; then
   for container in $(docker ps -aq --filter label=dstack.attempt={name} 2>/dev/null); do
     docker rm -f "$container" >/dev/null 2>&1 || true

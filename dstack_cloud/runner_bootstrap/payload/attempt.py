@@ -32,7 +32,7 @@ MESSAGES = {
     "stopped": "stopped",
     "aborted": "aborted",
     "max_duration": "stopped because max_duration is over",
-    "interrupted": "interrupted: the cloud takes this machine back",
+    "interrupted": "interrupted: this machine is taken back, or shuts down",
 }
 LOST = "the runner was restarted, and the job was lost with the one before"
 
@@ -106,6 +106,9 @@ class Attempt:
             self._executor.kill()  # again, because it may have been about to start
             if self._over.wait(0.1):
                 return
+
+    def wait_over(self, seconds: float) -> None:
+        self._over.wait(seconds)
 
     def cache(self, name: str) -> Iterator[Entry]:
         """The members of one of the state's outputs."""

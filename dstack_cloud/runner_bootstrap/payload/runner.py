@@ -149,6 +149,14 @@ class Runner:
         if self.state["notice_at"] is None:
             self.state.update(notice_at=time.time())
 
+    def leave(self, window: float) -> None:
+        """The machine shuts down in `window` seconds, perhaps to come back: the job ends as on a cloud's notice, and what it owes
+        is on the disk when this returns."""
+        attempt = self._attempt if self.state["phase"] in ("downloading", "running") else None
+        self._interrupt(window)
+        if attempt is not None:
+            attempt.wait_over(window)
+
     def abandon(self) -> None:
         """The machine is taken back, or the folder is gone: the job dies at once."""
         if self._attempt is not None and self.state["phase"] in ("downloading", "running"):

@@ -21,10 +21,13 @@ from dstack_cloud.runner_bootstrap.payload.runner import Runner
 
 TICK_SECONDS = 0.5
 BACKLOG = 64
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# what a machine that shuts down leaves us, less than the unit's TimeoutStopSec
+SHUTDOWN_SECONDS = 45.0
 
 
 class _Terminated(Exception):
-    """SIGTERM or SIGINT came."""
+    """SIGTERM or SIGINT came, or SIGUSR1, which says that the machine shuts down."""
 
 
 def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float | None, on_end: list[str]) -> int:
@@ -36,7 +39,7 @@ def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float |
         print(f"another runner serves {folder.root}", file=sys.stderr)
         return 0
     runner = Runner(folder, machine)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, _terminate)
     try:
         listener = _listen(socket_path)
@@ -45,9 +48,12 @@ def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float |
         collected = _wait(runner, folder, idle_timeout)
         if not collected:
             runner.abandon()
-    except _Terminated:
+    except _Terminated as end:
         collected = False
-        runner.abandon()
+        if end.args == (signal.SIGUSR1,):
+            runner.leave(SHUTDOWN_SECONDS)
+        else:
+            runner.abandon()
     finally:
         socket_path.unlink(missing_ok=True)
     if collected and on_end:
@@ -99,5 +105,6 @@ def _wait(runner: Runner, folder: Folder, idle_timeout: float | None) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once: the job's end, which follows, is not to be interrupted
-    raise _Terminated
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)  # once: the job's end, which follows, is not to be interrupted
+    raise _Terminated(number)

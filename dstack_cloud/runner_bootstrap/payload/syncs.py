@@ -19,6 +19,8 @@ from dstack_cloud.runner_bootstrap.payload.tree import Entry, Warn
 
 # a file of a running job is whole once it has stopped changing for so long
 QUIET_SECONDS = 2.0
+# one that was given its name after it was last written to was put there as a whole, as checkpoints should be
+RENAMED_SECONDS = 0.2
 # up to this size a file is read before its header is sent
 SMALL = 2**22
 RESTORED = 0
@@ -147,7 +149,9 @@ class Stream:
     def _is_quiet(self, entry: Entry, info: os.stat_result) -> bool:
         if not self._live:
             return True
-        wanted = self._syncs.restless.get(entry.name, QUIET_SECONDS)
+        # a rename changes the inode's time and leaves the content's as it was; each later write makes them equal again
+        renamed = info.st_ctime_ns > info.st_mtime_ns
+        wanted = self._syncs.restless.get(entry.name, RENAMED_SECONDS if renamed else QUIET_SECONDS)
         return time.time() - info.st_ctime >= wanted
 
     def _skip(self, entry: Entry, key: bytes, sink: Sink) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,18 @@ def test_a_machine_that_somebody_else_ended(backend: AwsBackend, launch: Launch,
     seen = backend.inspect([ref])[ref]
     assert (seen.health, seen.detail) == (Health.GONE, "it was terminated")
     assert backend.list_owned() == []
+
+
+def test_a_computer_that_moved_to_another_network_still_reaches_its_machines(
+    backend: AwsBackend, launch: Launch, cloud: MotoCloud, config: AwsConfig, installation: str, tmp_path: Path
+) -> None:
+    ref, ec2 = backend.create(launch), cloud.ec2()
+    names = [{"Name": "group-name", "Values": [f"dstack-{installation}"]}]
+    (group,) = ec2.describe_security_groups(Filters=names)["SecurityGroups"]  # type: ignore[arg-type]
+    ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+    AwsBackend(config, tmp_path, installation, "python:{python}").inspect([ref])
+    (after,) = ec2.describe_security_groups(Filters=names)["SecurityGroups"]  # type: ignore[arg-type]
+    assert after["IpPermissions"] == group["IpPermissions"]
 
 
 def test_disks_that_were_left_behind_are_owned_and_removed(

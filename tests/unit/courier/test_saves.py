@@ -6,6 +6,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,16 @@ def test_a_hitch_after_all_was_brought_together_costs_no_file(site: Site) -> Non
     site.join()
     assert (site.status(errand)["phase"], site.status(errand)["reason"]) == ("finished", "")
     assert b"1\n" in b"".join(artifacts.archive(site.store, site.manifest() or Manifest("", "", 0)))
+
+
+def test_one_that_was_given_up_spoils_nothing_of_a_later_attempt(site: Site) -> None:
+    errand = site.start("mkdir out", "echo 1 > out/a", LOOP)
+    until(lambda: site.paths() == ["out/a"], "the first save")
+    later = replace(errand, attempt_id="a-2", attempt=2)
+    site.store.put(later.place.status, b"{}")
+    site.store.put(later.place.artifact("out/b"), b"on its way")
+    before = site.manifest()
+    site.work("go").touch()
+    site.join()
+    assert (site.status(errand)["reason"], site.manifest()) == ("output", before)
+    assert site.store.exists(later.place.artifact("out/b"))

@@ -97,7 +97,9 @@ def test_max_duration_counts_all_attempts() -> None:
 
 
 @pytest.mark.parametrize(("ran", "counted"), [(20.0, 20.0), (5000.0, 900.0), (None, 900.0)])
-def test_what_passed_after_an_attempts_end_while_nobody_looked_is_not_counted(ran: float | None, counted: float) -> None:
+def test_what_passed_after_an_attempts_end_while_nobody_looked_is_not_counted(
+    ran: float | None, counted: float
+) -> None:
     running = plan.follow_report(job(), plan.RunnerReport("running", started_at=100.0), 100.0)
     report = plan.RunnerReport("finished", reason="interrupted", started_at=100.0, ran=ran)
     assert plan.ran_for(plan.timed(running, report, 1000.0), 1000.0) == counted

@@ -114,12 +114,12 @@ class Rig:
         self.process.kill()
         self.process.communicate()
 
-    def end(self) -> int:
-        """SIGTERM, as a backend that takes the machine back; the exit code."""
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM, as a backend that takes the machine back, or SIGUSR1, as one that shuts down; the exit code."""
         self.link.close()
         process, self.process = self.process, None
         assert process is not None
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
         sys.stderr.write(errors.decode(errors="replace"))
         return process.returncode

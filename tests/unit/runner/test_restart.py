@@ -117,3 +117,16 @@ def test_on_end_runs_after_collected(rig: Rig) -> None:
 def test_folder_and_socket_are_private(runner: Rig) -> None:
     assert runner.folder.stat().st_mode & 0o777 == 0o700
     assert runner.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_machine_that_shuts_down_and_comes_back(rig: Rig) -> None:
+    rig.start()
+    rig.submit(
+        "trap 'echo saved > f; exit 3' TERM; echo ready; while :; do sleep 0.05; done", artifacts=["f"], grace=60
+    )
+    rig.wait_log(b"ready")
+    assert rig.end(signal.SIGUSR1) == 0
+    state = rig.start().wait("uploading")
+    assert (state.reason, state.exit_code) == ("interrupted", 3)
+    assert rig.output()["f"].size == len("saved\n")
+    rig.link.collected()

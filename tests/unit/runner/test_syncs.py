@@ -6,6 +6,7 @@ import http.client
 import io
 import os
 import tarfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_what_has_not_been_quiet_is_left_out_or_kept_as_it_was(stage: Stage) -> 
     second = stage.base
     until(lambda: "out/b" in stage.seen(second), "its second second of rest")
     assert stage.seen(second) == {"out/a": SENT, "out/b": SENT}
+
+
+def test_what_is_put_in_place_as_a_whole_need_not_rest(tmp_path: Path) -> None:
+    """It was given its name after it was last written to; the other one may still grow."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "partial").write_text("whole")
+    # another clock tick than the writing's
+    until(lambda: time.time() > (tmp_path / "partial").stat().st_mtime + 0.02, "a tick")
+    (tmp_path / "partial").rename(folder / "checkpoint")
+    (folder / "growing").write_text("half of it")
+    syncs, sink = Syncs(tmp_path / "syncs"), io.BytesIO()
+    until(lambda: quiet(syncs, folder), "the checkpoint")
+    sent(syncs.stream(None, live=True), folder, sink)
+    assert files_in(sink.getvalue()) == {"checkpoint": SENT}
 
 
 def test_times_that_a_program_set_back_hide_nothing(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 import time
@@ -18,6 +19,8 @@ from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef
+
+log = logging.getLogger(__name__)
 
 OWN_ADDRESS_URL = "https://checkip.amazonaws.com"
 OWN_ADDRESS_SECONDS = 10
@@ -62,6 +65,17 @@ class Network:
                     self._open(region, made, network)
                 self._groups[key] = made
             return self._groups[key]
+
+    def let_in(self, region: str) -> None:
+        """This computer may have another address than when the machines there were made: they are reached from it all the
+        same. What can't be done now is tried again with the next look at them."""
+        if self._client.config.ssh_from:
+            return
+        try:
+            for vpc in sorted({subnet.vpc for subnet in self.subnets(region).values()}):
+                self.group(region, vpc)
+        except BackendError as refused:
+            log.info("%s: %s", region, refused.summary)
 
     def forget(self, region: str) -> None:
         """What was found there isn't there any more."""
