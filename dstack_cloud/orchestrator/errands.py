@@ -41,7 +41,7 @@ def machine_store(world: World, instance: Instance, errand: Errand) -> MachineSt
     capabilities = world.backend_of(instance).capabilities
     if access is None or not capabilities.remote or _on_this_computer(access):
         return None
-    if capabilities.store == urlsplit(access.url).scheme:
+    if capabilities.store == urlsplit(access.url).scheme and not access.foreign:
         return MachineStore(access.url, access.options)
     left = 0 if instance.deadline is None else int(instance.deadline - world.clock())
     lent = access.lend(_prefixes(errand), min(max(left, SHORTEST_LOAN), LONGEST_LOAN))

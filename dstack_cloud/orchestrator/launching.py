@@ -38,4 +38,4 @@ def launch_of(world: World, instance: Instance, job: Job, capabilities: Capabili
 def _store_url(world: World, project: str) -> str:
     """ "" where machines can't be let into the project's store."""
     access = world.access.get(project)
-    return "" if access is None else access.url
+    return "" if access is None or access.foreign else access.url

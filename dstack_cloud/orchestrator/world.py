@@ -55,6 +55,11 @@ class StoreAccess(Protocol):
     @property
     def options(self) -> Mapping[str, str]: ...
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it only speaks like the store of a cloud: the identity of that cloud's machines is worth nothing there."""
+        ...
+
     def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
         """Credentials for the objects below `prefixes` that are good for so long (or as long as the cloud allows), in obstore's
         names; None: this store's can't be narrowed, or not by us. Raises StoreError."""

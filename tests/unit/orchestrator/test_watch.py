@@ -29,6 +29,7 @@ class Lender:
     url: str = "s3://bucket"
     options: Mapping[str, str] = field(default_factory=dict)
     asked: int = 0
+    foreign: bool = False
 
     def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
         self.asked += 1

@@ -44,6 +44,7 @@ class Lender:
     url: str
     options: Mapping[str, str]
     lent: Mapping[str, str] | None
+    foreign: bool = False
 
     def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
         return self.lent

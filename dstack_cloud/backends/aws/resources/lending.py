@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.config import AwsConfig
@@ -21,6 +22,7 @@ LONGEST_FEDERATION_SECONDS = 129_600
 LONGEST_ROLE_SECONDS = 3_600
 LONGEST_POLICY = 2_048
 ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url")
+AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3Access:
@@ -30,6 +32,12 @@ class S3Access:
         self.url, self.options = url, options
         self._client = AwsClient(config)
         self._caller = ""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is another S3 server than AWS's, which knows nothing of a machine's role. Emulators are of one piece: with
+        an `endpoint` for AWS, all are taken for AWS's."""
+        return not self._client.config.endpoint and self._is_elsewhere()
 
     def credentials(self) -> Mapping[str, object]:
         """The server's own, as an obstore credential provider."""
@@ -74,9 +82,10 @@ class S3Access:
         }
 
     def _is_elsewhere(self) -> bool:
-        """Another S3 server than AWS's knows nothing of AWS's credentials."""
-        endpoints = {value for name, value in self.options.items() if name.lower() in ENDPOINT_OPTIONS}
-        return bool(endpoints - {self._client.config.endpoint})
+        """Another S3 server than that of whoever would lend knows nothing of what is lent."""
+        endpoints = {value.rstrip("/") for name, value in self.options.items() if name.lower() in ENDPOINT_OPTIONS}
+        others = endpoints - {self._client.config.endpoint}
+        return any(not (urlsplit(each).hostname or "").endswith(AMAZON) for each in others)
 
     def _identity(self) -> str:
         if not self._caller:
