@@ -43,8 +43,7 @@ def ship(
             "umask 077",
             # a name that others could have taken before us is ours or refused
             f"mkdir {place.private} 2>/dev/null || [ -O {place.private} ] || chown $(id -u) {place.private}",
-            f"[ ! -L {place.private} ]; chmod 700 {place.private}",
-            f"new={place.private}/new; rm -rf $new; mkdir $new",
+            f"[ ! -L {place.private} ]; chmod 700 {place.private}; new={place.private}/new; rm -rf $new; mkdir $new",
             # all or nothing of what may have broken off
             f"{place.python} -I -c {shlex.quote(_TAKE)} $new",
             f"mkdir -p {folder}",

@@ -157,8 +157,7 @@ def test_a_server_that_is_killed_again_and_again(user: User) -> None:
         user.runs()
     for name in names:
         run = user.wait(name)
-        print(run["jobs"], user("logs", name).text, (user.home / "server.log").read_text()[-6000:])
-        assert run["status"] == "done"
+        assert run["status"] == "done", run["jobs"]
         assert user("logs", name).text.splitlines() == ["begun", *LINES]
         assert "out/x" in user("artifacts", name).text
     assert len(engine.instances(user)) == 2
@@ -194,17 +193,17 @@ def test_stopped_and_aborted_while_much_goes_over_a_slow_network(user: User, sta
             commands: [echo ready, 'until [ -e go ]; do sleep 0.05; done', mkdir out, cp big out/]
             artifacts: [out]
     """)
-    (user.folder / "big").write_bytes(random.Random(1).randbytes(2_000_000))
+    (user.folder / "big").write_bytes(random.Random(1).randbytes(30_000_000))
     breaking.configure(user, boot_delay=breaking.HELD)
     names = [user.submit("heavy") for _ in range(2)]
     for name in names:
         ref = breaking.held_machine(user, name)
         if stage == "downloading":
-            Client(user.home).inflict(name, "slow-network", 300e3)
+            Client(user.home).inflict(name, "slow-network", 10e6)
         breaking.boot(ref)
         if stage == "uploading":
             user.wait_for_log(name, "ready")
-            Client(user.home).inflict(name, "slow-network", 300e3)
+            Client(user.home).inflict(name, "slow-network", 10e6)
             breaking.inside(ref, f"touch {FOLDER}/work/go")
     for name, args in zip(names, ((), ("--abort",)), strict=True):
         user.wait(name, stage)

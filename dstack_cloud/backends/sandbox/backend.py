@@ -107,12 +107,12 @@ class SandboxBackend:
         raise Taken(f"the sandbox's network {network.name(self._installation)} goes away while {ref} starts")
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
-        known = {entry["Names"][0].lstrip("/"): entry for entry in self._containers()}
+        known = {entry["Names"][0].lstrip("/"): entry for entry in self._looked_at()}
         return {ref: self._observe(ref, known.get(ref)) for ref in refs}
 
     def list_owned(self) -> list[Owned]:
         return [
-            Owned(entry["Names"][0].lstrip("/"), entry["Labels"].get(KEY_LABEL, "")) for entry in self._containers()
+            Owned(entry["Names"][0].lstrip("/"), entry["Labels"].get(KEY_LABEL, "")) for entry in self._looked_at()
         ]
 
     def terminate(self, refs: Sequence[str]) -> None:
@@ -167,6 +167,13 @@ class SandboxBackend:
             told_at = time.time() + self._config.interrupt_after
             self._notices.set(ref, Notice(told_at, told_at + self._config.notice))
             self._timetable.look()
+
+    def _looked_at(self) -> list[dict[str, Any]]:
+        """All containers. A server that was killed between the last machine's end and the network's left that behind."""
+        found = self._containers()
+        if not found:
+            self._gateway.leave(self._installation, lambda: bool(self._containers()))
+        return found
 
     def _containers(self) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"{OWNER_LABEL}={self._installation}"]})

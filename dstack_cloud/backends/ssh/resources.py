@@ -13,9 +13,6 @@ from dstack_cloud.backends.ssh.config import SshConfig
 from dstack_cloud.backends.ssh.errors import BUSY, NO_GPU
 
 
-LIVE, DEAD = "+", "-"
-
-
 def _as_root(script: str) -> str:
     """Runs it as root where that can be had without a password, else as the user."""
     quoted = shlex.quote(script)
@@ -30,6 +27,7 @@ def _base(config: SshConfig) -> str:
     return f'if [ "$(id -u)" = 0 ]; then base={root}; else base="$HOME"/{private}; fi'
 
 
+LIVE, DEAD = "+", "-"
 # a machine that is itself a container keeps its host's identity, but not its first process. Without root no unit brings a
 # runner back, and its number may be another process's by now
 RESTARTED = """

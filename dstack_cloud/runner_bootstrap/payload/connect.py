@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import time
+from pathlib import Path
 
 READ_SIZE = 2**17
 
@@ -34,7 +35,7 @@ def _dial(path: str, deadline: float) -> socket.socket:
             return link
         except (FileNotFoundError, ConnectionRefusedError):
             link.close()
-            if time.monotonic() >= deadline or not os.path.exists(sys.argv[0]):
+            if time.monotonic() >= deadline or not Path(sys.argv[0]).exists():
                 raise
             time.sleep(0.01)
 

@@ -117,6 +117,7 @@ class Rig:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """SIGTERM, as a backend that takes the machine back, or SIGUSR1, as one that shuts down; the exit code."""
         self.link.close()
+        self.link = RunnerLink(self.dial)
         process, self.process = self.process, None
         assert process is not None
         process.send_signal(number)
