@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Protocol
 
@@ -53,9 +54,11 @@ class Road(Protocol):
 
 class Carrier:
     """Serves one attempt: `run` returns when its last word is in the store, or after `stop`. `dismissed`: the runner
-    was told that it may end. `failures`: how often something else failed than the way to it; `complaint`: the last of them."""
+    was told that it may end. `failures`: how often something else failed than the way to it; `complaint`: the last of them.
+    `given_up`: why it returned although the store couldn't even be told the last word."""
 
-    def __init__(self, store: Store, road: Road, errand: Errand) -> None:
+    def __init__(self, store: Store, road: Road, errand: Errand, patience: Mapping[str, float] = PATIENCE) -> None:
+        """`patience`: seconds by phase."""
         self._store = store
         self._road = road
         self._errand = errand
@@ -68,10 +71,11 @@ class Carrier:
         self._stopping = threading.Event()
         # by the monotonic clock, which stands still while the computer sleeps
         self._lost_at: float | None = None
-        self._trouble = Trouble()
+        self._trouble = Trouble(patience)
         self.dismissed = False
         self.failures = 0
         self.complaint = ""
+        self.given_up = ""
 
     @property
     def unreachable_for(self) -> float:
@@ -113,20 +117,27 @@ class Carrier:
                 self._lost_at = time.monotonic()
             self._road.forget()
             self._road.lost()
-        except (errors.DstackError, OSError) as second:
+        except (LinkError, errors.DstackError, OSError) as second:
             log.warning("carrier of %s: %s", self._errand.attempt_id, second)
         return False
 
     def _give_up(self, error: Exception) -> bool:
         """Ends the job where trying again can't help: its machine must not wait for ever, and its user must learn why."""
-        state = self._recorded
-        if state is None or state.phase not in PATIENCE:
+        # the store may have been told nothing for long
+        state = self._road.open().state()
+        if state.phase not in PATIENCE:
             # a running job goes on without us: its log waits on the machine
             return False
         if not self._trouble.hopeless(state.phase, error):
             return False
         message = error.summary if isinstance(error, errors.DstackError) else str(error)
-        self._record(replace(state, phase="finished", seq=state.seq + 1, reason=REASONS[state.phase], message=message))
+        last = replace(state, phase="finished", seq=state.seq + 1, reason=REASONS[state.phase], message=message)
+        try:
+            self._record(last)
+        except errors.StoreError:
+            if not self._trouble.is_overdue(state.phase):
+                raise
+            self.given_up = message
         return True
 
     def _serve(self) -> None:
@@ -158,8 +169,13 @@ class Carrier:
         return state.phase in ("uploading", "finished")
 
     def _send_inputs(self, link: RunnerLink) -> None:
-        self._inputs.send(link, lambda: self._record(link.state()), self._road.forget)
+        self._inputs.send(link, lambda: self._still_waits(link), self._road.forget)
         self._saves.start_from(self._inputs.restored)
+
+    def _still_waits(self, link: RunnerLink) -> bool:
+        state = link.state()
+        self._record(state)
+        return state.phase not in ("uploading", "finished")
 
     def _is_over(self) -> bool:
         """Whether the last word was recorded, by this carrier or one before it: nothing may take it back."""

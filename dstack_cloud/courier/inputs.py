@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dstack_cloud import errors
 from dstack_cloud.courier.errand import ARTIFACTS, CODE_INPUT, Errand
 from dstack_cloud.domain.manifests import Manifest
-from dstack_cloud.runner_bootstrap.link import RunnerLink
+from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink
 from dstack_cloud.storage import artifacts, caches, code
 from dstack_cloud.storage.base import Store
 
@@ -30,9 +30,10 @@ class Inputs:
         self.restored: Manifest | None = None
         self.sent = False
 
-    def send(self, link: RunnerLink, meanwhile: Callable[[], None], break_off: Callable[[], None]) -> None:
-        """Side by side; each is answered when it is unpacked. `meanwhile` is called every two seconds, `break_off` where one
-        failed: it closes the link. Raises LinkError, StoreError, NotFound."""
+    def send(self, link: RunnerLink, wanted: Callable[[], bool], break_off: Callable[[], None]) -> None:
+        """Side by side; each is answered when it is unpacked. Every two seconds `wanted` is asked whether the job still waits
+        for them; `break_off` is called where it doesn't, or one failed: it closes the link. Raises LinkError, StoreError,
+        NotFound."""
         names = self._errand.inputs
         with ThreadPoolExecutor(max_workers=max(len(names), 1), thread_name_prefix="input") as pool:
             waiting = {pool.submit(self._send_one, link, name) for name in names}
@@ -41,8 +42,9 @@ class Inputs:
                     done, waiting = wait(waiting, LOOK, FIRST_EXCEPTION)
                     for sent in done:
                         sent.result()
-                    if waiting:
-                        meanwhile()
+                    if waiting and not wanted():
+                        # it was stopped: who asks the runner again learns the rest
+                        raise LinkError("the job doesn't wait for its inputs any more", unreachable=True)
             except BaseException:
                 # else the others would be waited for, perhaps on a machine that is no more
                 break_off()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from dstack_cloud import errors
 from dstack_cloud.runner_bootstrap.link import LinkError
@@ -17,7 +18,8 @@ PATIENCE = {"downloading": 300.0, "uploading": 1800.0}
 class Trouble:
     """How long, and how often, the same phase has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Mapping[str, float] = PATIENCE) -> None:
+        self._patience = patience
         self._phase = ""
         self._since = 0.0
         self._final = 0
@@ -29,7 +31,11 @@ class Trouble:
             self._phase, self._since, self._final = phase, now, 0
         retryable = isinstance(error, OSError) or (isinstance(error, errors.DstackError) and error.retryable)
         self._final += not retryable
-        return self._final >= TRIES or now - self._since > PATIENCE[phase]
+        return self._final >= TRIES or self.is_overdue(phase)
+
+    def is_overdue(self, phase: str) -> bool:
+        """Whether the phase that failed last has done so for too long."""
+        return time.monotonic() - self._since > self._patience[phase]
 
 
 def is_unreachable(error: Exception) -> bool:

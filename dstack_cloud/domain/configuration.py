@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 DEFAULT_PROJECT = "main"
+SECRET_WORDS = ("access_key", "secret", "token", "password", "credential", "account_key", "sas")
 
 
 class ProjectSettings(Frozen):
@@ -30,6 +31,17 @@ class ProjectSettings(Frozen):
     store: str = ""
     store_options: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("store_options")
+    @classmethod
+    def _nothing_secret(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        """They are sent to machines."""
+        for name in value:
+            if any(word in name.lower() for word in SECRET_WORDS):
+                raise ValueError(
+                    f"{name!r} looks like a credential: put it where the cloud's own tools keep it (~/.aws)"
+                )
+        return value
 
     @field_validator("backends")
     @classmethod

@@ -38,6 +38,11 @@ class Courier(threading.Thread):
         """Seconds without an answer; 0.0 while the runner answers."""
         return self._carrier.unreachable_for or self._watch.unreachable_for
 
+    @property
+    def given_up(self) -> str:
+        """Why it ended although the store has no last word."""
+        return self._carrier.given_up
+
     def stop(self) -> None:
         self._stopping.set()
         self._carrier.stop()
@@ -83,7 +88,7 @@ class Couriers:
         """Starts one where none is at work."""
         with self._lock:
             courier = self._couriers.get(instance.id)
-            if courier is None or not courier.is_alive():
+            if courier is None or not (courier.is_alive() or courier.given_up):
                 courier = Courier(self._world, instance, job)
                 self._couriers[instance.id] = courier
                 courier.start()
@@ -98,6 +103,12 @@ class Couriers:
         with self._lock:
             courier = self._couriers.get(instance_id)
         return 0.0 if courier is None else courier.unreachable_for
+
+    def given_up(self, instance_id: str) -> str:
+        """Why nothing more can be saved of it; "" where that isn't so."""
+        with self._lock:
+            courier = self._couriers.get(instance_id)
+        return "" if courier is None else courier.given_up
 
     def shutdown(self) -> None:
         """Stops all; what they carried so far stays, and the next server goes on from there."""

@@ -13,6 +13,7 @@ from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_
 from dstack_cloud.orchestrator import plan, turns
 from dstack_cloud.orchestrator.couriers import Couriers
 from dstack_cloud.orchestrator.dispatch import runner_job
+from dstack_cloud.orchestrator.jobs import withdraw_outputs
 from dstack_cloud.orchestrator.launching import launch_of, lifetime_of
 from dstack_cloud.orchestrator.placement import clock_text
 from dstack_cloud.orchestrator.world import World
@@ -212,6 +213,8 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
     observed = _look_after(world, instance, well=not unreachable and not late)
     if observed is not None and observed.health is Health.GONE:
         _gone(world, couriers, instance, observed)
+    elif given_up := couriers.given_up(instance.id):
+        _end(world, instance, Ending.FAILED, given_up)
     elif late and not _still_saving(world, job, unreachable):
         couriers.stop(instance.id)
         _end(world, instance, Ending.FAILED, "it outlived its max_duration and the time to save its outputs")
@@ -299,6 +302,9 @@ def _terminate(world: World, couriers: Couriers, instance: Instance) -> None:
         wrong = instance.wrong or f"{error.code}: {error.summary}"
         world.save_instance(replace(instance, wrong=wrong), next_check_in=world.timing.longest_retry)
         return
+    job = world.database.jobs.get(instance.job_id)
+    if job is not None:
+        withdraw_outputs(world, job)
     gone = replace(_move(instance, InstanceStatus.TERMINATED), terminated_at=world.clock())
     world.save_instance(gone, next_check_in=None)
     world.links.forget(instance, keys=True)

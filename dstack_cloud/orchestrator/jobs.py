@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from dataclasses import replace
 
@@ -15,7 +16,9 @@ from dstack_cloud.orchestrator import placement, plan, turns
 from dstack_cloud.orchestrator.dispatch import longest_run
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
-from dstack_cloud.storage import layout
+from dstack_cloud.storage import artifacts, layout
+
+log = logging.getLogger(__name__)
 
 _STOPPING = {"stop": JobStatus.STOPPING, "abort": JobStatus.ABORTING}
 
@@ -32,7 +35,8 @@ def step(world: World, job: Job) -> None:
 
 def _place(world: World, job: Job) -> None:
     if job.stop_request:
-        world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+        withdraw_outputs(world, stopped := plan.stopped(job, world.clock()))
+        world.save_job(stopped, next_check_in=None)
         return
     launches = world.database.instances.of_jobs([job.id])
     attempt = plan.launch_attempt(job, launches)
@@ -128,9 +132,9 @@ def _watch(world: World, job: Job) -> None:
     try:
         report = read_report(world, job, instance)
     except errors.StoreError:
-        if not job.stop_request:
+        if not job.stop_request and instance.ending is not Ending.FAILED:
             raise
-        # a store that fails must not keep a job from being stopped
+        # a store that fails must not keep a job from being stopped, or from failing where nothing more can come
         report = None
     if report is not None and report.phase == "finished" and report.reason == "interrupted":
         _go_on_elsewhere(world, job, instance, Ending.INTERRUPTED, report)
@@ -228,6 +232,17 @@ def _stop(world: World, job: Job, instance: Instance) -> None:
         world.wake_instance(instance.id)
         return
     world.save_job(replace(job, status=_STOPPING[job.stop_request], message=""), next_check_in=world.timing.poll)
+
+
+def withdraw_outputs(world: World, job: Job) -> None:
+    """Of an aborted job nothing is kept, also what its earlier attempts saved on the way. For one that no carrier serves."""
+    if job.status is not JobStatus.ABORTED or not job.spec.artifacts or not job.attempt:
+        return
+    try:
+        artifacts.withdraw(world.store_of(job), layout.JobPlace(job.run_name, job.name))
+    except errors.StoreError as error:
+        # a store that fails must not keep a job from being stopped
+        log.warning("the artifacts of %s stay: %s", job.id, error.summary)
 
 
 def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport | None:

@@ -11,7 +11,7 @@ from dstack_cloud.orchestrator.world import World
 def lifetime_of(world: World, job: Job, capabilities: Capabilities) -> float | None:
     """Seconds after which the machine of this attempt must be gone whatever happens; None: never."""
     left = time_left(job, capabilities)
-    return None if left is None else left + world.timing.saving
+    return None if left is None else world.timing.preparing + left + world.timing.saving
 
 
 def launch_of(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> Launch:

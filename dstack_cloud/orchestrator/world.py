@@ -28,7 +28,8 @@ class Timing:
     `refused_retry` is how long a create call without a clear answer is repeated, `throttled` one that is one too many; `absence`
     is for how long the backend's list must then lack the machine before another is asked for, and `unlisted` how long that list
     may be out of reach (by then the machine, if there is one, has ended itself). `settle` is how long a cloud may take to know a machine that it just made.
-    `saving` is the time to save a job's outputs after its `max_duration`.
+    `preparing` and `saving` are what a machine may take for its boot, the image and the inputs, and to save a job's outputs,
+    beyond the job's `max_duration`.
     """
 
     lease: float = 600.0
@@ -43,6 +44,7 @@ class Timing:
     unlisted: float = 900.0
     settle: float = 10.0
     saving: float = 1800.0
+    preparing: float = 3600.0
     reap: float = 60.0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dstack_cloud import errors
 from dstack_cloud.services.context import Context
 from dstack_cloud.storage import code
+from dstack_cloud.storage.checks import check_writing
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -19,7 +20,13 @@ def _checked(sha256: str) -> str:
 
 
 def has_code(context: Context, project: str, sha256: str) -> bool:
-    return code.code_exists(context.store(project), _checked(sha256))
+    """The first thing that a run asks for. Where no upload follows that would tell, it is looked whether the store can be
+    written to: else a machine would be made in vain. Raises StoreError soon: somebody waits."""
+    store = context.probes.get(project) or context.store(project)
+    found = code.code_exists(store, _checked(sha256))
+    if found:
+        check_writing(store)
+    return found
 
 
 def put_code(context: Context, project: str, sha256: str, chunks: Iterable[bytes]) -> None:

@@ -9,6 +9,11 @@ from dstack_cloud.storage import layout
 from dstack_cloud.storage.base import Store
 
 
+def check_writing(store: Store) -> None:
+    """Whether it takes objects, in one request. Raises StoreError."""
+    store.put(layout.check("last-run"), b"")
+
+
 def check_store(store: Store) -> None:
     """Writes, reads, lists and removes a small object. Raises StoreError: one sentence that says which of them failed.
 

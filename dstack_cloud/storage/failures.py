@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -16,11 +17,13 @@ from dstack_cloud import errors
 _ANSWER_SECONDS = 5
 # S3's codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
+_OTHER_KEYS = "look at the credentials in ~/.aws, and at `profile` in the project's `aws` settings"
 _HINTS = {
     "NoSuchBucket": "make it, or correct the store's URL",
     "ExpiredToken": "the short-lived credentials have run out: renew them (`aws sso login`, for example)",
-    "InvalidAccessKeyId": "look at the credentials that the project uses for its store",
-    "InvalidToken": "look at the credentials that the project uses for its store",
+    "InvalidBucketName": "correct the store's URL",
+    "InvalidAccessKeyId": _OTHER_KEYS,
+    "InvalidToken": _OTHER_KEYS,
     "SignatureDoesNotMatch": "the secret key isn't the one of this access key: look at the store's credentials",
     "RequestTimeTooSkewed": "this computer's clock is wrong by more than 15 minutes: set it",
     "AccessDenied": "the credentials need s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListBucket there",
@@ -30,6 +33,23 @@ _HINTS = {
 _LATER = "these are the store's own words; where it is its own trouble, it may work later"
 
 
+class Login:
+    """A credential provider. Remembers what it raised last: obstore tells only the text of it."""
+
+    def __init__(self, provide: Callable[[], Mapping[str, Any]]) -> None:
+        self._provide = provide
+        self.error: errors.DstackError | None = None
+
+    def __call__(self) -> Mapping[str, Any]:
+        try:
+            found = self._provide()
+        except errors.DstackError as error:
+            self.error = error
+            raise
+        self.error = None
+        return found
+
+
 @dataclass(frozen=True)
 class Target:
     """Where a store's requests go. `endpoint` and `region` are "" where obstore's own defaults hold."""
@@ -37,6 +57,7 @@ class Target:
     url: str = ""
     endpoint: str = ""
     region: str = ""
+    login: Login | None = None
 
     @property
     def bucket(self) -> str:
@@ -75,6 +96,9 @@ def translated(target: Target, key: str, source: Source | None = None) -> Iterat
 
 
 def explain(target: Target, key: str, error: Exception, code: str) -> errors.StoreError:
+    refusal = target.login.error if target.login and isinstance(error, UnauthenticatedError) else None
+    if refusal is not None:
+        return errors.StoreError(f"no way into the object store {target.url}: {refusal.summary}", refusal.hint)
     if code in _ELSEWHERE or "redirect without LOCATION" in str(error):
         return _elsewhere(target, _found("Region", error) or _ask_region(target))
     if code == "NoSuchBucket":

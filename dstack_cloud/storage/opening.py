@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from dstack_cloud import errors
-from dstack_cloud.storage.failures import Target, first_line
+from dstack_cloud.storage.failures import Login, Target, first_line
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Connection
@@ -52,8 +52,9 @@ def connect(
     settings: dict[str, Any] = {name: value for name, value in options.items() if name not in client}
     if parts.scheme == "s3":
         settings = {**_s3_defaults(parts.netloc, settings), **settings}
-    if credentials is not None:
-        settings["credential_provider"] = credentials
+    login = None if credentials is None else Login(credentials)
+    if login is not None:
+        settings["credential_provider"] = login
     retries: RetryConfig = {
         # time is what counts
         "max_retries": 1_000,
@@ -68,7 +69,7 @@ def connect(
         raise errors.ConfigurationError(
             f"the store {url} can't be used: {first_line(error)}", "look at the URL and the store's options"
         ) from error
-    return connection, Target(url, str(settings.get("endpoint", "")), str(settings.get("region", "")))
+    return connection, Target(url, str(settings.get("endpoint", "")), str(settings.get("region", "")), login)
 
 
 def _s3_defaults(bucket: str, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -89,6 +89,16 @@ def test_a_machine_that_is_off(server: sshd.Sshd) -> None:
     made.terminate([ref])
 
 
+def test_a_machine_that_was_taken_out_of_the_configuration_is_not_taken_for_its_end(server: sshd.Sshd) -> None:
+    made = own_machine.backend(server)
+    ref = made.create(Launch(key="a", offer=made.offers(Requirements())[0]))
+    other = own_machine.backend(server, name="another")
+    for call in (other.inspect, other.terminate):
+        with pytest.raises(InvalidConfiguration, match="isn't in the configuration"):
+            call([ref])
+    made.terminate([ref])
+
+
 def test_no_host_key_is_no_trust(server: sshd.Sshd, tmp_path: Path) -> None:
     made = own_machine.backend(server, host_key=[])
     [finding] = made.validate()

@@ -22,7 +22,10 @@ def configure(user: User, **sandbox: Any) -> None:
 
 def machine(user: User, name: str) -> str:
     """The machine that a run has now, once commands run in it."""
-    return str(until(lambda: _alive(user, name)))
+    try:
+        return str(until(lambda: _alive(user, name)))
+    except AssertionError:
+        raise AssertionError(f"no machine came: {user.run(name)}\n{(user.home / 'server.log').read_text()[-3000:]}") from None
 
 
 def _alive(user: User, name: str) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e import cloud as aws
-from tests.e2e.conftest import Answer, User, until
-from tests.fakes import seaweed
+from tests.e2e.conftest import User
 from tests.fakes.forwarder import Forwarder
-from tests.fakes.seaweed import KEY, READER_KEY, READER_SECRET, REGION, SECRET, Seaweed
+from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
 
 pytestmark = pytest.mark.seaweed
 

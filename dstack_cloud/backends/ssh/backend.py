@@ -84,9 +84,8 @@ class SshBackend:
         """Ends what runs for the lease and gives it back; the machine stays. Raises Unavailable where it doesn't answer."""
         for ref in refs:
             name, _, folder = ref.partition(":")
-            machine = self._by_name.get(name)
-            if machine is not None and folder:
-                self._machines.run(machine, resources.release(self._config, folder.rpartition("/")[2]))
+            if folder:
+                self._machines.run(self._machine(name), resources.release(self._config, folder.rpartition("/")[2]))
 
     def trust(self, ref: str) -> Trust:
         return self._machines.trust(self._machine(ref.partition(":")[0]))
@@ -117,11 +116,12 @@ class SshBackend:
 
     def _observed(self, ref: str, live: bool | None) -> Observed:
         """`live` is None where there is no such lease."""
-        machine = self._by_name.get(ref.partition(":")[0])
-        if machine is None or not live:
+        name, _, folder = ref.partition(":")
+        if not folder or (name in self._by_name and not live):
             given_back = "its place on the machine was given back"
             return Observed(ref, Health.GONE, detail=given_back if live is None else "the machine was restarted")
-        return Observed(ref, Health.RUNNING, str(self._machines.endpoint(machine)))
+        # one that isn't configured any more may still be at work: that is refused, not taken for its end
+        return Observed(ref, Health.RUNNING, str(self._machines.endpoint(self._machine(name))))
 
 
 def _pool_machine(machine: OwnMachine, seen: catalogue.Seen) -> PoolMachine:

@@ -87,7 +87,7 @@ def _output(runner: Runner, request: Request, reply: Reply) -> None:
     from dstack_cloud.runner_bootstrap.payload.pack import pack
 
     reply.stream()
-    pack(entries, reply, runner.state.warn)
+    pack(entries, Wanted(runner, reply), runner.state.warn)
     reply.end()
 
 
@@ -98,12 +98,25 @@ def _artifacts(runner: Runner, request: Request, reply: Reply) -> None:
 
     reply.stream({"X-Sync": str(sending.number)})
     try:
-        sending.write(reply)
+        sending.write(Wanted(runner, reply))
     except Torn as torn:
         # without its end the stream counts for nothing; who asks again gets one without that file
         print(torn, file=sys.stderr)
         return
     reply.end()
+
+
+class Wanted:
+    """Breaks an output off as soon as the job is aborted: nobody wants the rest, however much that is."""
+
+    def __init__(self, runner: Runner, reply: Reply) -> None:
+        self._runner = runner
+        self._reply = reply
+
+    def write(self, data: bytes) -> int:
+        if self._runner.state["reason"] == "aborted":
+            raise ConnectionAbortedError("the job was aborted")
+        return self._reply.write(data)
 
 
 def _collected(runner: Runner, request: Request, reply: Reply) -> None:

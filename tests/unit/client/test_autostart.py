@@ -96,6 +96,7 @@ def test_stopping_one_that_another_command_replaces_at_once(home: Path) -> None:
     ("text", "says"),
     [
         (b"projects: 7\n", "config.yaml: `projects`: "),
+        (b"projects: {main: {store_options: {secret_access_key: x}}}", "looks like a credential"),
         (b"projects:\n  main:\n    stor: file:///x\n", "`projects.main.stor` is an unknown key .did you mean `store`?"),
         (b"projects:\n  main: {\n", "config.yaml:3:1: this isn't YAML: "),
         (b"\xff", "config.yaml can't be read: it isn't UTF-8 text"),

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from dstack_cloud import errors
+from dstack_cloud.domain.jobs import SavedPath
+from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
+from dstack_cloud.storage import artifacts, layout
 from tests.fakes.simulation import Chance, Simulation, an_offer
 
 
@@ -106,6 +109,22 @@ def test_a_wish_to_stop_holds_between_two_attempts(
     world.go()
     assert (world.job().status, world.job().attempt) == (status, 1)
     check_nothing_is_left(world)
+
+
+@pytest.mark.parametrize(("wish", "kept"), [("stop", True), ("abort", False)])
+def test_what_was_saved_on_the_way_goes_with_an_abort_between_two_attempts(
+    tmp_path: Path, wish: Any, kept: bool
+) -> None:
+    world = remote(tmp_path, spec={"artifacts": (SavedPath(path="out"),)})
+    world.interrupt(until_running(world))
+    place = layout.JobPlace(world.job().run_name, world.job().name)
+    store = world.world.store_of(world.job())
+    artifacts.publish(store, place, Manifest(place.run, place.job, 1, complete=False))
+    while world.job().status is not JobStatus.PENDING:
+        world.step_once()
+    world.database.jobs.save(replace(world.job(), stop_request=wish))
+    world.go()
+    assert (artifacts.load_manifest(store, place) is not None) is kept
 
 
 def test_a_job_that_loses_ten_machines_says_which(tmp_path: Path) -> None:
