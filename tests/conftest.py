@@ -88,7 +88,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if left := config.stash.get(LEFT, []):
+    left = config.stash.get(LEFT, None)
+    if left:
         terminalreporter.section("left behind", red=True)
         for line in left:
             terminalreporter.line(line)
+    if left is not None:
+        # emulated clouds are looked at after each of their tests
+        terminalreporter.line(f"left behind: {len(left)} (containers, volumes and networks in Docker; processes)")

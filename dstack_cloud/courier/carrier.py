@@ -108,34 +108,47 @@ class Carrier:
     def _settle(self, error: Exception) -> bool:
         """What an error means for the job; True where it was given up."""
         log.info("carrier of %s: %s", self._errand.attempt_id, error)
-        try:
-            if not is_unreachable(error):
-                self.failures += 1
-                self.complaint = str(error)
+        if not is_unreachable(error):
+            self.failures += 1
+            self.complaint = str(error)
+            try:
                 return self._give_up(error)
-            if self._lost_at is None:
-                self._lost_at = time.monotonic()
+            except (LinkError, errors.DstackError, OSError) as second:
+                # a store that fails must not hide that the runner is gone
+                log.warning("carrier of %s: %s", self._errand.attempt_id, second)
+                error = second
+        if is_unreachable(error):
+            self._note_loss()
+        return False
+
+    def _note_loss(self) -> None:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+        try:
             self._road.forget()
             self._road.lost()
-        except (LinkError, errors.DstackError, OSError) as second:
+        except (errors.DstackError, OSError) as second:
             log.warning("carrier of %s: %s", self._errand.attempt_id, second)
-        return False
 
     def _give_up(self, error: Exception) -> bool:
         """Ends the job where trying again can't help: its machine must not wait for ever, and its user must learn why."""
         # the store may have been told nothing for long
         state = self._road.open().state()
+        self._lost_at = None
         if state.phase not in PATIENCE:
             # a running job goes on without us: its log waits on the machine
             return False
-        if not self._trouble.hopeless(state.phase, error):
+        # of an aborted one nothing is wanted, so nothing is waited for
+        waits = state.reason != "aborted"
+        if not self._trouble.hopeless(state.phase, error) and waits:
             return False
         message = error.summary if isinstance(error, errors.DstackError) else str(error)
-        last = replace(state, phase="finished", seq=state.seq + 1, reason=REASONS[state.phase], message=message)
+        reason = REASONS[state.phase] if waits else state.reason
+        last = replace(state, phase="finished", seq=state.seq + 1, reason=reason, message=message)
         try:
             self._record(last)
         except errors.StoreError:
-            if not self._trouble.is_overdue(state.phase):
+            if waits and not self._trouble.is_overdue(state.phase):
                 raise
             self.given_up = message
         return True

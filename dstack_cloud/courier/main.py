@@ -1,7 +1,7 @@
 """A carrier on the machine itself: `courier.pyz LIBRARY FOLDER PRIVATE SOCKET`.
 
-LIBRARY has the unpacked wheels. FOLDER has `errand.json` and `store.json`, and gets `ready` as soon as something was put into
-the store, or `refused` with the reason where that couldn't be done: then the server carries instead. PRIVATE, on no disk, has
+LIBRARY has the unpacked wheels. FOLDER has `errand.json` and `store.json`, and gets `verdict`: "ready" as soon as something was
+put into the store, or the reason where that couldn't be done: then the server carries instead. PRIVATE, on no disk, has
 `credentials.json` where the store's were lent; who lent them may replace it at any time.
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 from dstack_cloud import errors
 from dstack_cloud.courier.carrier import Carrier
 from dstack_cloud.courier.errand import Errand
+from dstack_cloud.courier.verdict import READY, Verdict
 from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink, SocketLike
 from dstack_cloud.storage.store import ObjectStore, open_store
 
@@ -41,7 +42,7 @@ CREDENTIALS = "credentials.json"
 class SocketRoad:
     """A carrier's way to a runner on the same machine. `arrived` is called when something is in the store."""
 
-    def __init__(self, path: Path, arrived: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, arrived: Callable[[], object] = lambda: None) -> None:
         self._path = path
         self._link = RunnerLink(self._dial)
         self._arrived = arrived
@@ -73,11 +74,15 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     folder, private, runner = (Path(argument) for argument in arguments)
     errand = Errand.from_json((folder / "errand.json").read_bytes())
-    ready = folder / "ready"
-    road = SocketRoad(runner, ready.touch)
+    verdict = Verdict(folder / "verdict")
+    verdict.begin()
+    if verdict.words not in ("", READY):
+        # the server carries: one that was killed while it left must not come back
+        return 0
+    road = SocketRoad(runner, lambda: verdict.settle(READY))
     carrier = Carrier(open_machines_store(folder, private), road, errand)
-    if not ready.exists():
-        threading.Thread(target=_give_way, args=(folder, carrier), name="first", daemon=True).start()
+    if not verdict.words:
+        threading.Thread(target=give_way, args=(verdict, carrier), name="first", daemon=True).start()
     carrier.run()
     if not carrier.dismissed:
         dismiss(road.open())
@@ -124,18 +129,19 @@ def dismiss(link: RunnerLink) -> None:
             time.sleep(LOOK_SECONDS)
 
 
-def _give_way(folder: Path, carrier: Carrier) -> None:
+def give_way(verdict: Verdict, carrier: Carrier, leave: Callable[[int], object] = os._exit) -> None:
     """Ends this program where the store can't be used from here, so that the server carries instead."""
     deadline = time.monotonic() + FIRST_SECONDS
     # a network that fails is asked again by the store itself: an error is an answer
-    while time.monotonic() < deadline and carrier.failures < FIRST_FAILURES:
-        if (folder / "ready").exists():
-            return
+    while time.monotonic() < deadline and carrier.failures < FIRST_FAILURES and not verdict.words:
         time.sleep(LOOK_SECONDS)
-    carrier.stop()
     try:
-        (folder / "refused").write_text(carrier.complaint or f"no answer within {FIRST_SECONDS:.0f} seconds")
+        # something may have arrived just now, or the server's command have gone
+        verdict.settle(carrier.complaint or f"no answer within {FIRST_SECONDS:.0f} seconds")
+        if verdict.words == READY:
+            return
     except OSError as error:
-        log.warning("%s", errors.StoreError(f"{folder} can't be written to: {error}"))
+        log.warning("%s", errors.StoreError(f"the verdict can't be written: {error}"))
+    carrier.stop()
     # exit code 0: it isn't started again
-    os._exit(0)
+    leave(0)

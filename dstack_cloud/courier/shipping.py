@@ -6,6 +6,7 @@ import io
 import shlex
 import tarfile
 
+from dstack_cloud.courier import verdict
 from dstack_cloud.courier.bundle import bundle
 from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.runner_bootstrap import units
@@ -14,7 +15,7 @@ from dstack_cloud.runner_bootstrap.placement import MACHINE, Placement
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, UNITS
 
 # what the command prints where the machine carries from now on
-READY = b"ready"
+READY = verdict.READY.encode()
 # a store that doesn't answer is waited for so long on the machine, and a little longer for the machine's word; seconds
 WAIT_SECONDS = 30
 UNPACK = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])"
@@ -55,7 +56,9 @@ def ship(
             "fi",
             f"chmod 644 $new/courier.pyz; mv $new/courier.pyz {place.courier}; rm -rf $new",
             owner,
-            f"rm -f {folder}/refused",
+            f"verdict={folder}/verdict",
+            # a refusal that is over; what is said for good stays
+            f'[ "$(cat $verdict 2>/dev/null)" = {verdict.READY} ] || rm -f $verdict',
             'if [ "$(id -u)" = 0 ]; then',
             write(f"{UNITS}/{place.courier_unit}", units.courier_service(user, place)),
             # a unit that is new to systemd is found without a reload, which takes as long as all the rest
@@ -65,15 +68,24 @@ def ship(
             "else",
             *start_session(place, "courier", units.carry(place)),
             "fi",
-            f"i=0; while [ ! -e {folder}/ready ] && [ ! -e {folder}/refused ] && [ $i -lt {WAIT_SECONDS}0 ]; do",
-            "  i=$((i + 1)); sleep 0.1",
-            "done",
-            f"if [ -e {folder}/ready ]; then echo {READY.decode()}; exit 0; fi",
-            f"cat {folder}/refused 2>/dev/null || echo it said nothing",
-            f'if [ "$(id -u)" = 0 ]; then systemctl disable -q --now {place.courier_unit}; fi',
+            *_hear(place),
         )
     )
     return Step(AS_ROOT.replace("{script}", shlex.quote(script)), _tar(files))
+
+
+def _hear(place: Placement) -> list[str]:
+    """Waits for the courier's verdict, and prints it."""
+    return [
+        f"i=0; while [ ! -s $verdict ] && [ $i -lt {WAIT_SECONDS}0 ]; do",
+        "  i=$((i + 1)); sleep 0.1",
+        "done",
+        # as exclusive as the courier's own: from now on it can't become ready any more
+        "[ -s $verdict ] || (umask 022; set -C; echo it said nothing > $verdict) 2>/dev/null || sleep 0.1",
+        "cat $verdict",
+        f'[ "$(cat $verdict 2>/dev/null)" != {verdict.READY} ] || exit 0',
+        f'if [ "$(id -u)" = 0 ]; then systemctl disable -q --now {place.courier_unit}; fi',
+    ]
 
 
 # Python's own tarfile tells an archive that breaks off from a whole one, and is there where tar isn't

@@ -214,7 +214,7 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
     if observed is not None and observed.health is Health.GONE:
         _gone(world, couriers, instance, observed)
     elif given_up := couriers.given_up(instance.id):
-        _end(world, instance, Ending.FAILED, given_up)
+        _end(world, instance, Ending.FAILED, f"{plan.STORE_FAILED}: {given_up}")
     elif late and not _still_saving(world, job, unreachable):
         couriers.stop(instance.id)
         _end(world, instance, Ending.FAILED, "it outlived its max_duration and the time to save its outputs")

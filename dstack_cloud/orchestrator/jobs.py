@@ -131,9 +131,17 @@ def _watch(world: World, job: Job) -> None:
         return
     try:
         report = read_report(world, job, instance)
-    except errors.StoreError:
+    except errors.StoreError as error:
         if not job.stop_request and instance.ending is not Ending.FAILED:
-            raise
+            if not _long_gone(world, instance):
+                raise
+            _give_up(
+                world,
+                job,
+                "output",
+                f"its machine is gone, and {store_name(world, job)} can't be read: {error.summary}",
+            )
+            return
         # a store that fails must not keep a job from being stopped, or from failing where nothing more can come
         report = None
     if report is not None and report.phase == "finished" and report.reason == "interrupted":
@@ -150,6 +158,19 @@ def _watch(world: World, job: Job) -> None:
         _save_progress(world, job, plan.follow_report(job, report, world.clock()))
     else:
         world.save_job(job, next_check_in=world.timing.poll)
+
+
+def _long_gone(world: World, instance: Instance) -> bool:
+    """A machine that ended while nobody could read what it said last: a store that is away for a moment is waited for."""
+    now, ended = world.clock(), instance.terminated_at
+    if instance.status is not InstanceStatus.TERMINATED or ended is None:
+        return False
+    return world.awake.count(now - ended, now) > world.timing.saving
+
+
+def store_name(world: World, job: Job) -> str:
+    access = world.access.get(job.project)
+    return "its project's store" if access is None else access.url
 
 
 def _save_progress(world: World, before: Job, job: Job) -> None:
@@ -172,6 +193,8 @@ def _lost(world: World, job: Job, instance: Instance, report: plan.RunnerReport 
     backend = world.backend_of(instance)
     if job.stop_request:
         world.save_job(plan.stopped(job, world.clock()), next_check_in=None)
+    elif unsaved := plan.unsaved(job, instance, report, store_name(world, job), world.clock()):
+        _give_up(world, job, *unsaved)
     elif not backend.capabilities.remote or instance.ending in (Ending.NONE, Ending.FAILED):
         _give_up(world, job, "lost", plan.lost_message(instance))
     elif instance.status is InstanceStatus.TERMINATING and backend.capabilities.ephemeral:
@@ -262,6 +285,7 @@ def read_report(world: World, job: Job, instance: Instance) -> plan.RunnerReport
         started_at=_bounded(raw["started_at"], instance, world.clock()),
         noticed=raw.get("notice_at") is not None,
         ran=_lasted(raw["started_at"], raw.get("ended_at")),
+        ended_at=_bounded(raw.get("ended_at"), instance, world.clock()),
     )
 
 

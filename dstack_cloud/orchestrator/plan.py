@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dstack_cloud.courier.trouble import PATIENCE
+from dstack_cloud.domain.refusals import code_of
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_job
 from dstack_cloud.orchestrator.placement import place_text
@@ -12,6 +14,8 @@ from dstack_cloud.orchestrator.placement import place_text
 # machines that went without a word, and machines in a row that never answered, before a job is given up
 MOST_LOST = 10
 MOST_MUTE = 3
+# the code of what ended a machine whose carrier gave up
+STORE_FAILED = "StoreError"
 OUT_OF_TIME = "stopped because max_duration is over, which counts the running time of all attempts"
 
 _PHASES: Mapping[str, JobStatus] = {
@@ -38,7 +42,7 @@ _SAID = frozenset({"max_duration", "out_of_memory", "image"})
 @dataclass(frozen=True)
 class RunnerReport:
     """The part of a runner's state that decides something. `started_at` is within the attempt by our own clock; `noticed`:
-    its cloud announced an interruption; `ran`: seconds from the job's start to its end."""
+    its cloud announced an interruption; `ran`: seconds from the job's start to its end, which was at `ended_at`."""
 
     phase: str
     message: str = ""
@@ -47,6 +51,7 @@ class RunnerReport:
     started_at: float | None = None
     noticed: bool = False
     ran: float | None = None
+    ended_at: float | None = None
 
 
 def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
@@ -144,6 +149,23 @@ def too_many_lost(launches: Sequence[Instance]) -> str:
 
 def _each(launches: Sequence[Instance]) -> str:
     return "; ".join(f"attempt {each.attempt} on {place_text(each.offer)}: {each.wrong}" for each in launches)
+
+
+def unsaved(
+    job: Job, instance: Instance, report: RunnerReport | None, store: str, now: float
+) -> tuple[str, str] | None:
+    """(reason, message) where it was the store that failed, not the machine: another one wouldn't mend it. A carrier on the
+    machine that gives up can tell nobody: its machine ends without a last word, so long after the job as it is patient."""
+    if instance.ending is Ending.FAILED and code_of(instance.wrong) == STORE_FAILED:
+        reason = "input" if job.status in (JobStatus.PROVISIONING, JobStatus.DOWNLOADING) else "output"
+        return reason, f"{_REASONS[reason]}: {instance.wrong.partition(': ')[2]} ({store})"
+    if instance.ending is not Ending.LOST or report is None or report.phase != "uploading" or report.noticed:
+        return None
+    tried = 0.0 if report.ended_at is None else (instance.terminated_at or now) - report.ended_at
+    if tried <= PATIENCE["uploading"]:
+        return None
+    words = f"its machine has ended {tried / 60:.0f} minutes after the job, and could not save them in {store}"
+    return "output", f"{_REASONS['output']}: {words}"
 
 
 def wanted(instance: Instance, job: Job | None) -> bool:

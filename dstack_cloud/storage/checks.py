@@ -10,8 +10,10 @@ from dstack_cloud.storage.base import Store
 
 
 def check_writing(store: Store) -> None:
-    """Whether it takes objects, in one request. Raises StoreError."""
-    store.put(layout.check("last-run"), b"")
+    """Whether it takes objects and removes them. Raises StoreError."""
+    key = layout.check(secrets.token_hex(8))
+    store.put(key, b"")
+    store.delete([key])
 
 
 def check_store(store: Store) -> None:

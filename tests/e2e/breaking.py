@@ -25,7 +25,9 @@ def machine(user: User, name: str) -> str:
     try:
         return str(until(lambda: _alive(user, name)))
     except AssertionError:
-        raise AssertionError(f"no machine came: {user.run(name)}\n{(user.home / 'server.log').read_text()[-3000:]}") from None
+        raise AssertionError(
+            f"no machine came: {user.run(name)}\n{(user.home / 'server.log').read_text()[-3000:]}"
+        ) from None
 
 
 def _alive(user: User, name: str) -> str:

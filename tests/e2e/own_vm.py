@@ -13,8 +13,10 @@ from tests.unit.sandbox import machines
 
 # who may use Docker, and may not become root
 GUEST = "guest"
+# nobody ends it after a while
+UNDYING = "systemctl disable -q --now dstack-deadman.timer"
 PREPARE = f"""
-systemctl disable --now dstack-deadman.timer; rm -f /etc/systemd/system/dstack-deadman.*; systemctl daemon-reload
+{UNDYING}
 useradd -m -s /bin/bash -G docker {GUEST}
 install -d -m 700 -o {GUEST} /home/{GUEST}/.ssh
 install -m 600 -o {GUEST} /home/dstack/.ssh/authorized_keys /home/{GUEST}/.ssh/
@@ -22,7 +24,7 @@ until docker info >/dev/null 2>&1; do sleep 0.2; done
 """
 LEFT = f"""
 ls -d /var/lib/dstack/leases/*/ /home/{GUEST}/.dstack-leases/*/ /dev/shm/dstack-* 2>/dev/null
-ls /etc/systemd/system | grep ^dstack
+ls /etc/systemd/system | grep "^dstack-[rc]"
 docker ps -aq --filter label=dstack.attempt
 pgrep -af "[r]unner.pyz"
 true
@@ -54,6 +56,7 @@ class OwnVm:
         DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t=30")
         self.body.connection.close()
         self.body.connection = machines.connect(self.body.endpoint, self.body.trust)
+        self.shell(UNDYING)
 
     def end(self) -> None:
         self.body.connection.close()
@@ -61,9 +64,10 @@ class OwnVm:
         self.body.backend.close()
 
 
-def write(user: User, entries: list[dict[str, Any]]) -> None:
+def write(user: User, entries: list[dict[str, Any]], **more: Any) -> None:
+    """`more` settings of the project."""
     user.home.mkdir(exist_ok=True)
-    project = {"backends": ["ssh"], "settings": {"ssh": {"machines": entries}}}
+    project = {"backends": ["ssh"], "settings": {"ssh": {"machines": entries}}, **more}
     # what every sandbox machine has in its engine already
     document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
     (user.home / "config.yaml").write_text(json.dumps(document, indent=1))

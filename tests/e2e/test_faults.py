@@ -84,7 +84,6 @@ def test_a_machine_that_is_broken_from_the_start(user: User, workflow: str, scri
     breaking.inside(ref, script)
     breaking.boot(ref)
     run = user.wait(name)
-    print(run["jobs"][0]["message"], run["jobs"][0]["reason"])
     assert run["status"] == "failed"
     assert says in run["jobs"][0]["message"]
     assert user("logs", name).out == b""
@@ -148,7 +147,9 @@ def test_a_connection_cut_in_the_middle_of_the_bundle_and_of_the_code(user: User
 
 
 def test_a_server_that_is_killed_again_and_again(user: User) -> None:
-    user.workflows(f"workflows: {{name: count, commands: [echo begun, '{COUNT}', mkdir out, echo 1 > out/x], artifacts: [out]}}")
+    user.workflows(
+        f"workflows: {{name: count, commands: [echo begun, '{COUNT}', mkdir out, echo 1 > out/x], artifacts: [out]}}"
+    )
     moments = random.Random(3)
     names = [user.submit("count", "--backend", "sandbox") for _ in range(2)]
     for _ in range(8):
@@ -176,7 +177,7 @@ def test_a_machine_that_dies_is_replaced_with_what_was_saved(user: User) -> None
     name = user.submit("train", "--backend", "sandbox")
     faults = Client(user.home)
     for count, fault in enumerate(("interrupt", "kill"), 1):
-        until(lambda n=count: user("logs", name).text.count("steady\n") == n)
+        user.wait_for_log(name, "epoch 1\nsteady\n" + "epoch 2\nsteady\n" * (count - 1))
         faults.inflict(name, fault, 30)
     until(lambda: user("logs", name).text.count("epoch") == 3)
     # what the second said last may have died with it
@@ -185,48 +186,54 @@ def test_a_machine_that_dies_is_replaced_with_what_was_saved(user: User) -> None
     assert endings == ["interrupted", "lost", ""]
 
 
+def slow_down(user: User, name: str, stage: str) -> None:
+    """From before the boot, or from when the job runs, which then goes on."""
+    ref = breaking.held_machine(user, name)
+    if stage == "downloading":
+        Client(user.home).inflict(name, "slow-network", 10e6)
+    breaking.boot(ref)
+    if stage == "uploading":
+        user.wait_for_log(name, "ready")
+        Client(user.home).inflict(name, "slow-network", 10e6)
+        breaking.inside(ref, f"touch {FOLDER}/work/go")
+
+
 @pytest.mark.parametrize("stage", ["downloading", "uploading"])
 def test_stopped_and_aborted_while_much_goes_over_a_slow_network(user: User, stage: str) -> None:
+    """A job that has ended by itself is saved: only an abort breaks that off."""
     user.workflows("""
         workflows:
           - name: heavy
             commands: [echo ready, 'until [ -e go ]; do sleep 0.05; done', mkdir out, cp big out/]
             artifacts: [out]
     """)
-    (user.folder / "big").write_bytes(random.Random(1).randbytes(30_000_000))
+    (user.folder / "big").write_bytes(random.Random(1).randbytes(15_000_000))
     breaking.configure(user, boot_delay=breaking.HELD)
-    names = [user.submit("heavy") for _ in range(2)]
-    for name in names:
-        ref = breaking.held_machine(user, name)
-        if stage == "downloading":
-            Client(user.home).inflict(name, "slow-network", 10e6)
-        breaking.boot(ref)
-        if stage == "uploading":
-            user.wait_for_log(name, "ready")
-            Client(user.home).inflict(name, "slow-network", 10e6)
-            breaking.inside(ref, f"touch {FOLDER}/work/go")
-    for name, args in zip(names, ((), ("--abort",)), strict=True):
+    stopped, aborted = user.submit("heavy"), user.submit("heavy")
+    for name, args in ((stopped, ()), (aborted, ("--abort",))):
+        slow_down(user, name, stage)
         user.wait(name, stage)
         user("stop", name, "-y", *args)
-    began = time.monotonic()
-    for name in reversed(names):
-        run = user.wait(name)
-        print(stage, name, run["status"], time.monotonic() - began, run["jobs"][0]["message"], user("artifacts", name, code=None).text)
+    assert user.wait(aborted)["status"] == "aborted"
+    assert user.wait(stopped)["status"] == {"downloading": "stopped", "uploading": "done"}[stage]
+    saved = ["out/big" in user("artifacts", name, code=None).text for name in (stopped, aborted)]
+    assert saved == [stage == "uploading", False]
 
 
-@pytest.mark.parametrize("seconds", [600, -600])
-def test_a_machine_whose_clock_is_wrong(user: User, seconds: int) -> None:
+def test_machines_whose_clocks_are_wrong(user: User) -> None:
+    """Ten minutes ahead, and ten behind: their Python's at least, for the kernel's is this computer's."""
     breaking.configure(user, boot_delay=breaking.HELD)
     user.workflows("workflows: {name: hi, commands: [echo hi, mkdir out, echo 1 > out/x], artifacts: [out]}")
-    name = user.submit("hi")
-    ref = breaking.held_machine(user, name)
-    shift = f"import time; _true = time.time; time.time = lambda: _true() + {seconds}"
-    breaking.inside(ref, f"echo '{shift}' >>/usr/lib/python3.11/runpy.py")
-    breaking.boot(ref)
-    run = user.wait(name)
-    assert run["status"] == "done"
-    job = run["jobs"][0]
-    print(job)
-    assert run["submitted_at"] <= job["started_at"] <= job["finished_at"] <= time.time()
-    assert user("logs", name, "--since", "5m").text == "hi\n"
-    assert "out/x" in user("artifacts", name).text
+    names = {user.submit("hi"): seconds for seconds in (600, -600)}
+    for name, seconds in names.items():
+        ref = breaking.held_machine(user, name)
+        shift = f"import time; _true = time.time; time.time = lambda: _true() + {seconds}"
+        breaking.inside(ref, f"echo '{shift}' >>$(python3 -c 'import runpy; print(runpy.__file__)')")
+        breaking.boot(ref)
+    for name in names:
+        run = user.wait(name)
+        [job] = run["jobs"]
+        assert run["status"] == "done", job
+        assert run["submitted_at"] <= job["started_at"] <= job["finished_at"] <= time.time()
+        assert user("logs", name).text == "hi\n"
+        assert "out/x" in user("artifacts", name).text

@@ -9,9 +9,11 @@ import pytest
 
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
+from tests.e2e import cloud as aws
 from tests.e2e import engine, own_vm
 from tests.e2e.conftest import User, until
 from tests.e2e.own_vm import GUEST, OwnVm
+from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
 
 pytestmark = pytest.mark.sandbox
 
@@ -82,6 +84,17 @@ def test_through_another_machine(user: User, machine: OwnVm) -> None:
     check_train(user)
 
 
+@pytest.mark.seaweed
+def test_a_store_that_the_machine_cannot_reach(user: User, machine: OwnVm) -> None:
+    with Seaweed() as weed:
+        weed.make_bucket("team")
+        aws.log_in(user, KEY, SECRET)
+        options = {"endpoint": weed.url, "region": REGION, "allow_http": "true"}
+        own_vm.write(user, [machine.entry()], store="s3://team", store_options=options)
+        check_train(user)
+        user("server", "stop")
+
+
 def test_a_second_job_waits_for_its_turn(user: User, machine: OwnVm) -> None:
     user.workflows(WAIT)
     first = user.submit("wait")
@@ -139,9 +152,9 @@ def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str) -> 
     name = user.submit("again")
     user.wait_for_log(name, "ready")
     machine.restart()
-    until(lambda: user("logs", name).text.count("ready") == 2, patience=180)
-    # without root nobody is there who would save it after the restart
-    assert ("kept" in user("logs", name).text) is (login == LOGIN_USER)
+    until(lambda: list(engine.instances(user).values()) == ["terminated", "busy"])
+    # without root nobody is there who would save the first attempt's work after the restart
+    user.wait_for_log(name, "kept" if login == LOGIN_USER else "ready")
     user("stop", name, "--abort", "-y")
 
 

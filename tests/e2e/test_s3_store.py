@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import cloud as aws
-from tests.e2e.conftest import User
+from tests.e2e.conftest import Answer, User, until
 from tests.fakes.forwarder import Forwarder
-from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
+from tests.fakes.seaweed import KEY, READER_KEY, READER_SECRET, REGION, SECRET, Seaweed
 
 pytestmark = pytest.mark.seaweed
 
@@ -77,3 +78,109 @@ def test_log_artifacts_and_cache_over_two_runs_and_their_end(user: User, weed: S
     for run in user.runs():
         user("rm", run["name"], "-y")
     assert [key for key in objects(weed, bucket) if not key.startswith("team/code/")] == []
+
+
+COUNT = """
+    workflows:
+      - name: count
+        provider: bash
+        commands: ['for i in $(seq 1 80); do echo line $i; sleep 0.1; done', mkdir out, echo 1 > out/x]
+        artifacts: [out]
+"""
+
+
+def test_away_for_a_while_in_the_middle_of_a_run_nothing_is_lost(user: User, road: Forwarder) -> None:
+    user.workflows(COUNT)
+    name = user.submit("count")
+    user.wait_for_log(name, "line 5")
+    road.cut()
+    runners = user.home / "runners"
+    until(
+        lambda: any(
+            b"line 80" in path.read_bytes() for path in runners.rglob("*") if "log" in path.name and path.is_file()
+        )
+    )
+    seen = road.refused
+    until(lambda: road.refused > seen + 2)
+    road.mend()
+    assert user.wait(name)["status"] == "done"
+    assert user("logs", name).text.splitlines() == [f"line {n}" for n in range(1, 81)]
+    assert "out/x" in user("artifacts", name).text
+
+
+def remove_bucket(weed: Seaweed, bucket: str) -> bool:
+    """False where something was put into it meanwhile."""
+    client = weed.client()
+    for key in objects(weed, bucket):
+        client.delete_object(Bucket=bucket, Key=key)
+    try:
+        client.delete_bucket(Bucket=bucket)
+    except client.exceptions.ClientError:
+        return False
+    return True
+
+
+def test_a_bucket_that_goes_while_a_job_runs_is_told_and_the_job_can_be_stopped(
+    user: User, weed: Seaweed, bucket: str
+) -> None:
+    user.workflows("workflows: {name: long, provider: bash, commands: ['while true; do echo x; sleep 0.1; done']}")
+    name = user.submit("long")
+    user.wait_for_log(name, "x")
+    until(lambda: remove_bucket(weed, bucket))
+    until(lambda: f"the bucket {bucket} doesn't exist" in user("ps", "-a", "-v").text)
+    assert user.run(name)["status"] == "running"
+    user("stop", name, "--abort", "-y")
+    assert user.wait(name)["status"] == "aborted"
+
+
+def refusals(user: User) -> tuple[Answer, Answer]:
+    """What a run and the check say; no machine was made."""
+    user.workflows(HI)
+    answers = user("run", "hi", code=1), user("config", "check", code=1)
+    assert user.runs() == []
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "said", "hint"),
+    [
+        (READER_KEY, READER_SECRET, "AccessDenied", "PutObject"),
+        ("AKIAWRONG", SECRET, "InvalidAccessKeyId", "~/.aws"),
+        (KEY, "nonsense", "SignatureDoesNotMatch", "secret key"),
+        ("", "", "profile (default)", "~/.aws"),
+    ],
+)
+def test_credentials_that_do_not_do(user: User, key: str, secret: str, said: str, hint: str) -> None:
+    aws.log_in(user, key, secret)
+    if not key:
+        (Path(user.env["HOME"]) / ".aws/credentials").unlink()
+    run, check = refusals(user)
+    for text in (run.err, check.text):
+        assert said in text
+        assert hint in text
+
+
+def test_a_bucket_that_does_not_exist(user: User, road: Forwarder) -> None:
+    configure(user, "s3://nowhere-at-all", road.url)
+    run, check = refusals(user)
+    for text in (run.err, check.text):
+        assert "the bucket nowhere-at-all doesn't exist" in text
+        assert "make it, or correct the store's URL" in text
+
+
+def test_a_store_that_does_not_answer(user: User, road: Forwarder) -> None:
+    road.cut()
+    run, check = refusals(user)
+    for text in (run.err, check.text):
+        assert f"the object store {road.url} can't be reached" in text
+
+
+def test_rights_that_are_lost_after_the_code_was_uploaded(user: User) -> None:
+    user.workflows(HI)
+    user("run", "hi")
+    user("server", "stop")
+    aws.log_in(user, READER_KEY, READER_SECRET)
+    assert "AccessDenied" in user("run", "hi", code=1).err
+    assert len(user.runs()) == 1
+    aws.log_in(user, KEY, SECRET)
+    user("server", "stop")

@@ -9,13 +9,13 @@ import threading
 
 class Forwarder:
     """A context: `url` leads to `target` ("http://127.0.0.1:PORT") inside. `connections` counts them. `cut` breaks all and
-    refuses new ones, until `mend`."""
+    refuses new ones, which `refused` counts, until `mend`."""
 
     def __init__(self, target: str, address: str) -> None:
         self._target = int(target.rpartition(":")[2])
         self._listener = socket.create_server((address, 0), backlog=128)
         self.url = f"http://{address}:{self._listener.getsockname()[1]}"
-        self.connections = 0
+        self.connections = self.refused = 0
         self._away = False
         self._open: list[socket.socket] = []
 
@@ -43,6 +43,7 @@ class Forwarder:
             try:
                 client, _ = self._listener.accept()
                 if self._away:
+                    self.refused += 1
                     client.close()
                     continue
                 server = socket.create_connection(("127.0.0.1", self._target))

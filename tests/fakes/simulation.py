@@ -204,6 +204,9 @@ class SimCouriers:
     def stop(self, instance_id: str) -> None:
         pass
 
+    def given_up(self, instance_id: str) -> str:
+        return self._simulation.given_up
+
     def unreachable_for(self, instance_id: str) -> float:
         cut = self._simulation.cut_at.get(instance_id)
         if cut is not None:
@@ -223,6 +226,8 @@ class Simulation:
         self.chance = chance
         self.now = 1000.0
         self.cut_at: dict[str, float] = {}
+        # why couriers say that nothing more can be saved
+        self.given_up = ""
         self.backend = SimBackend(chance, refuse=refuse, remote=remote)
         self.runners = SimRunners(chance, self.backend)
         self.store = open_store("memory://")

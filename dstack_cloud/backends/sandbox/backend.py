@@ -59,6 +59,7 @@ class SandboxBackend:
         self._client = DockerClient()
         self._installation = installation
         self.home = home
+        self._making: set[str] = set()
         self._notices = Notices(home / "sandbox" / "notices")
         self._timetable = Timetable(self._notices, lambda ref: faults.kill(self._client, ref))
         self.residents = Residents(self._containers, self._notices)
@@ -92,35 +93,26 @@ class SandboxBackend:
         ref = PREFIX + launch.key
         self._refuse(ref, launch.offer)
         image = machine_image.ensure(self._client, self._config)
-        for _ in range(START_TRIES):
-            place = self._place(image)
-            state = self._container(ref, launch, place)
-            if state != "created":
-                return ref
-            try:
-                self._client.put_archive(ref, "/", seed(launch.user_data, launch.key, ref))
-                self._client.call("POST", f"/containers/{ref}/start")
-            except Missing:
-                continue  # the last machine went between, and the network with it
-            self._announce(ref, launch.offer)
-            return ref
-        raise Taken(f"the sandbox's network {network.name(self._installation)} goes away while {ref} starts")
+        # as long as it has no container, nothing else tells that its network is needed
+        self._making.add(ref)
+        try:
+            return self._make(ref, launch, image)
+        finally:
+            self._making.discard(ref)
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         known = {entry["Names"][0].lstrip("/"): entry for entry in self._looked_at()}
         return {ref: self._observe(ref, known.get(ref)) for ref in refs}
 
     def list_owned(self) -> list[Owned]:
-        return [
-            Owned(entry["Names"][0].lstrip("/"), entry["Labels"].get(KEY_LABEL, "")) for entry in self._looked_at()
-        ]
+        return [Owned(entry["Names"][0].lstrip("/"), entry["Labels"].get(KEY_LABEL, "")) for entry in self._looked_at()]
 
     def terminate(self, refs: Sequence[str]) -> None:
         for ref in refs:
             self._remove(ref)
             self._notices.forget(ref)
             self.residents.forget(ref)
-        self._gateway.leave(self._installation, lambda: bool(self._containers()))
+        self._gateway.leave(self._installation, self._needs_network)
 
     def inflict(self, ref: str, fault: Fault, value: float = 0.0) -> None:
         """See `backends.base.Breakable`. An interruption that was announced comes also when the server was away meanwhile."""
@@ -147,6 +139,21 @@ class SandboxBackend:
         self._timetable.close()
         self._gateway.close()
 
+    def _make(self, ref: str, launch: Launch, image: str) -> str:
+        for _ in range(START_TRIES):
+            place = self._place(image)
+            state = self._container(ref, launch, place)
+            if state != "created":
+                return ref
+            try:
+                self._client.put_archive(ref, "/", seed(launch.user_data, launch.key, ref))
+                self._client.call("POST", f"/containers/{ref}/start")
+            except Missing:
+                continue  # the last machine went between, and the network with it
+            self._announce(ref, launch.offer)
+            return ref
+        raise Taken(f"the sandbox's network {network.name(self._installation)} goes away while {ref} starts")
+
     def _alive(self, ref: str) -> bool:
         known = {entry["Names"][0].lstrip("/"): entry["State"] for entry in self._containers()}
         return known.get(ref) in ("running", "paused")
@@ -172,8 +179,11 @@ class SandboxBackend:
         """All containers. A server that was killed between the last machine's end and the network's left that behind."""
         found = self._containers()
         if not found:
-            self._gateway.leave(self._installation, lambda: bool(self._containers()))
+            self._gateway.leave(self._installation, self._needs_network)
         return found
+
+    def _needs_network(self) -> bool:
+        return bool(self._making or self._containers())
 
     def _containers(self) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"{OWNER_LABEL}={self._installation}"]})
@@ -221,6 +231,9 @@ class SandboxBackend:
             return Observed(ref, Health.GONE, detail="there is no such container")
         if entry["State"] == "created":
             return Observed(ref, Health.STARTING)
+        if entry["State"] == "removing":
+            # its disk is still there, and its network can't go before it has
+            return Observed(ref, Health.RUNNING)
         if entry["State"] not in ("running", "paused"):
             notice = self._notices.get(ref)
             announced = notice is not None and notice.over

@@ -36,6 +36,16 @@ restarted() { [ "$(id -u)" != 0 ] && [ -f "$1/boot" ] && [ "$(cat "$1/boot")" !=
 """
 
 
+# what a container wrote as root, of a runner that is no longer there to see to it
+TAKE_BACK = """
+if [ "$(id -u)" != 0 ] && [ -n "$(find "$lease" ! -user "$(id -u)" | head -n 1)" ]; then
+  image=$(sed -n 's/.*"image": *"\\([^"]*\\)".*/\\1/p' "$lease/state.json" | head -n 1)
+  docker run --rm --pull never --network none --user 0 --entrypoint chown -v "$lease:/lease" "$image" \\
+    -hR "$(id -u):$(id -g)" /lease >/dev/null || true
+fi
+"""
+
+
 def acquire(config: SshConfig, key: str, installation: str, *, slots: int, gpus: int, all_gpus: int) -> str:
     """Prints the lease's folder. The same key is the same lease; exit codes BUSY and NO_GPU."""
     return _as_root(f"""
@@ -95,6 +105,7 @@ if command -v docker >/dev/null; then
     docker rm -f "$container" >/dev/null 2>&1 || true
   done
 fi
+{TAKE_BACK}
 rm -rf "$lease"
 [ ! -d "$lease" ] || {{ echo "its folder $lease can't be removed" >&2; exit 1; }}
 """)

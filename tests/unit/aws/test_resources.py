@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -75,6 +76,53 @@ def test_by_default_only_this_computer_may_come(config: AwsConfig, cloud: MotoCl
     (group,) = cloud.ec2().describe_security_groups(GroupIds=[made])["SecurityGroups"]
     networks = [each["CidrIp"] for each in group["IpPermissions"][0]["IpRanges"]]
     assert networks == [f"{address_towards(cloud.endpoint)}/32"]
+
+
+def opened(cloud: MotoCloud, group: str) -> dict[str, str]:
+    """What each network that is let in is described as."""
+    (found,) = cloud.ec2().describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    return {each["CidrIp"]: each["Description"] for rule in found["IpPermissions"] for each in rule["IpRanges"]}
+
+
+def authorize(cloud: MotoCloud, group: str, network: str, port: int, description: str) -> None:
+    ranges = [{"CidrIp": network, "Description": description}]
+    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges}
+    cloud.ec2().authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])  # type: ignore[list-item]
+
+
+def test_an_address_that_this_computer_had_before_is_closed(config: AwsConfig, cloud: MotoCloud) -> None:
+    named = network(config, ssh_from=("10.1.0.0/16", "192.0.2.7/32"))
+    vpc = next(iter(named.subnets(REGION).values())).vpc
+    group = named.group(REGION, vpc)
+    authorize(cloud, group, "192.0.2.9/32", 22, "dstack-cloud")
+    authorize(cloud, group, "192.0.2.8/32", 22, "a colleague")
+    authorize(cloud, group, "192.0.2.9/32", 443, "dstack-cloud")
+    here, address = network(config), f"{address_towards(cloud.endpoint)}/32"
+    assert here.group(REGION, vpc) == group
+    assert opened(cloud, group).keys() == {"10.1.0.0/16", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32", address}
+    (ssh,) = [
+        rule
+        for rule in cloud.ec2().describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+        if rule["FromPort"] == 22
+    ]
+    assert {each["CidrIp"] for each in ssh["IpRanges"]} == {"10.1.0.0/16", "192.0.2.7/32", "192.0.2.8/32", address}
+
+
+def test_an_address_that_comes_back_is_let_in_again(config: AwsConfig, cloud: MotoCloud) -> None:
+    here = network(config)
+    vpc = next(iter(here.subnets(REGION).values())).vpc
+    for address in ("192.0.2.1/32", "192.0.2.2/32", "192.0.2.1/32"):
+        here._address = (time.monotonic(), address)
+        assert opened(cloud, here.group(REGION, vpc)).keys() == {address}
+
+
+def test_an_earlier_address_that_may_not_be_closed_stops_nothing(config: AwsConfig, cloud: MotoCloud) -> None:
+    here = network(config)
+    vpc = next(iter(here.subnets(REGION).values())).vpc
+    authorize(cloud, here.group(REGION, vpc), "192.0.2.9/32", 22, "dstack-cloud")
+    cloud.fail("RevokeSecurityGroupIngress", "UnauthorizedOperation")
+    moved = network(config, ssh_from=("10.1.0.0/16",))
+    assert "10.1.0.0/16" in opened(cloud, moved.group(REGION, vpc))
 
 
 def test_an_image_by_parameter_or_id(config: AwsConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +15,10 @@ from dstack_cloud import errors
 from dstack_cloud.domain.jobs import SavedPath
 from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
+from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.storage import artifacts, layout
-from tests.fakes.simulation import Chance, Simulation, an_offer
+from tests.fakes.failing_store import FailingStore
+from tests.fakes.simulation import Chance, SimCouriers, Simulation, an_offer
 
 
 def remote(folder: Path, seed: int = 1, spec: dict[str, Any] | None = None, **chances: float) -> Simulation:
@@ -210,3 +213,48 @@ def test_whatever_goes_wrong_every_job_ends_and_nothing_is_left(tmp_path: Path, 
     world.go(rounds=20_000)
     assert world.job().status in (JobStatus.DONE, JobStatus.FAILED)
     check_nothing_is_left(world)
+
+
+def uploading(world: Simulation, *, ended: float, noticed: bool = False) -> None:
+    """Its machine is gone; the last it said is that it saves what the job left, which ended so long ago (seconds)."""
+    machine = until_running(world)
+    times = {"started_at": world.now, "ended_at": world.now + 1, "notice_at": world.now if noticed else None}
+    state = {"attempt": machine, "phase": "uploading", "message": "", "exit_code": 0, "reason": "", **times}
+    world.store.put("runs/shady-1/train/attempts/1/status.json", json.dumps({**state, "warnings": []}).encode())
+    world.now += ended
+    world.lose_machines()
+
+
+def test_a_machine_that_could_not_save_for_long_is_not_tried_again(tmp_path: Path) -> None:
+    world = remote(tmp_path)
+    uploading(world, ended=1900)
+    world.go()
+    job = world.job()
+    assert (job.status, job.reason, job.attempt) == (JobStatus.FAILED, "output", 1)
+    assert "could not save them in its project's store" in job.message
+    check_nothing_is_left(world)
+
+
+@pytest.mark.parametrize(("ended", "noticed"), [(60, False), (1900, True)])
+def test_a_machine_that_was_lost_while_it_saved_is(tmp_path: Path, ended: float, noticed: bool) -> None:
+    world = remote(tmp_path)
+    uploading(world, ended=ended, noticed=noticed)
+    world.go()
+    assert (world.job().status, world.job().attempt) == (JobStatus.DONE, 2)
+
+
+def test_a_store_that_went_with_the_machine_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    world, store = remote(tmp_path), FailingStore()
+    until_running(world)
+    world.lose_machines()
+    while world.database.instances.alive():
+        (machine,) = world.database.instances.claim("w", now=world.now + 1000, lease=60, limit=1)
+        instances.step(world.world, SimCouriers(world), machine)  # type: ignore[arg-type]
+    store.broken = {"status.json"}
+    broken = replace(world.world, stores={"main": store})
+    with pytest.raises(errors.StoreError):
+        jobs.step(broken, world.job())
+    world.now += broken.timing.saving + 1
+    jobs.step(broken, world.job())
+    assert (world.job().status, world.job().reason) == (JobStatus.FAILED, "output")
+    assert "its project's store can't be read: no answer for" in world.job().message

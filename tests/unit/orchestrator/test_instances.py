@@ -53,6 +53,16 @@ def busy(folder: Path) -> Simulation:
     return simulation
 
 
+def test_where_nothing_can_be_saved_any_more_the_job_fails_and_its_machine_goes(tmp_path: Path) -> None:
+    simulation, store = busy(tmp_path), FailingStore()
+    store.broken = {"status.json"}
+    simulation.given_up = "the bucket b doesn't exist"
+    assert step_machine(simulation).status is InstanceStatus.TERMINATING
+    step_job(simulation, stores={"main": store})
+    assert (simulation.job().status, simulation.job().reason) == (JobStatus.FAILED, "input")
+    assert "the bucket b doesn't exist" in simulation.job().message
+
+
 class WrongKey:
     def open(self, sealed: bytes) -> Confidential:
         raise errors.ConfigurationError("the key in the state folder isn't the one")

@@ -28,6 +28,8 @@ OWN_ADDRESS_SECONDS = 10
 ADDRESS_AGE_SECONDS = 300.0
 SUBNETS_AGE_SECONDS = 3600.0
 SSH_PORT = 22
+# what a rule's description says of its network: learnt, so it goes when this computer has another; or named in `ssh_from`
+LEARNT, NAMED = "dstack-cloud", "dstack-cloud ssh_from"
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,11 @@ class Network:
         with self._lock:
             if key not in self._groups:
                 made = self._made(region, vpc)
-                for network in allowed:
-                    self._open(region, made, network)
+                opened = [self._open(region, made, network) for network in allowed]
+                if any(opened):
+                    self._close_others(region, made, allowed)
+                    # an address that comes back is let in anew
+                    self._groups = {known: group for known, group in self._groups.items() if known[:2] != key[:2]}
                 self._groups[key] = made
             return self._groups[key]
 
@@ -136,7 +141,9 @@ class Network:
             raise Unavailable(f"the security group {self._name} of {vpc} in {region} can't be seen yet")
         return found[0]["GroupId"]
 
-    def _open(self, region: str, group: str, network: str) -> None:
+    def _open(self, region: str, group: str, network: str) -> bool:
+        """Whether it was closed before."""
+        description = NAMED if self._client.config.ssh_from else LEARNT
         try:
             with translated(f"{region} {group}"):
                 self._client.ec2(region).authorize_security_group_ingress(
@@ -146,13 +153,31 @@ class Network:
                             "IpProtocol": "tcp",
                             "FromPort": SSH_PORT,
                             "ToPort": SSH_PORT,
-                            "IpRanges": [{"CidrIp": network, "Description": "dstack-cloud"}],
+                            "IpRanges": [{"CidrIp": network, "Description": description}],
                         }
                     ],
                 )
         except BackendError as refused:
             if refused.cloud_code != "InvalidPermission.Duplicate":
                 raise
+            return False
+        return True
+
+    def _close_others(self, region: str, group: str, allowed: tuple[str, ...]) -> None:
+        """Addresses that this computer had before may be somebody else's by now."""
+        ec2 = self._client.ec2(region)
+        try:
+            with translated(f"{region} {group}"):
+                rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+                ranges = [each for rule in rules if rule.get("FromPort") == SSH_PORT for each in rule["IpRanges"]]
+                learnt = [each["CidrIp"] for each in ranges if each.get("Description") == LEARNT]
+                for network in sorted(set(learnt) - set(allowed)):
+                    ec2.revoke_security_group_ingress(
+                        GroupId=group, IpProtocol="tcp", FromPort=SSH_PORT, ToPort=SSH_PORT, CidrIp=network
+                    )
+        except BackendError as refused:
+            # without this permission all the rest works
+            log.warning("%s: earlier addresses stay open in %s: %s", region, group, refused.summary)
 
     def _own_address(self) -> str:
         at, address = self._address

@@ -29,7 +29,7 @@ LOOK = (
 MAKE = ("ec2:RunInstances", "ec2:CreateSecurityGroup")
 END = (
     *("ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:DeleteNetworkInterface"),
-    "ec2:AuthorizeSecurityGroupIngress",
+    *("ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"),
 )
 MAKE_IDENTITY = (
     *("iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:TagInstanceProfile"),
