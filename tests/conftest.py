@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +17,9 @@ from tests import leftovers
 from tests.needs import LACKS
 
 STRICT = os.environ.get("DSTACK_TEST_STRICT") == "1"
+
+# what is started in the background of a script ignores Ctrl+C, and so would every program that a test starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a server that was told to stop, or a machine that is being removed, may take this long
 PATIENCE_SECONDS = 30
