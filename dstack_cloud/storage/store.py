@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, PermissionDeniedError
 
 from dstack_cloud import errors
 from dstack_cloud.storage.base import ObjectInfo
@@ -104,10 +104,17 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         try:
             with translated(self._target, key):
-                obstore.head(self._connection, to_path(key))
+                self._head(to_path(key))
         except errors.NotFound:
             return False
         return True
+
+    def _head(self, path: str) -> None:
+        try:
+            obstore.head(self._connection, path)
+        except PermissionDeniedError:
+            # this refusal has no body that would say why; that of a GET has
+            obstore.get(self._connection, path, options={"range": (0, 1)})
 
     def copy(self, source: str, target: str) -> None:
         with translated(self._target, source):
