@@ -195,7 +195,7 @@ def slow_down(user: User, name: str, stage: str) -> None:
     if stage == "uploading":
         user.wait_for_log(name, "ready")
         Client(user.home).inflict(name, "slow-network", 10e6)
-        breaking.inside(ref, f"touch {FOLDER}/work/go")
+        breaking.inside(ref, f"cd {FOLDER}/work && touch go")
 
 
 @pytest.mark.parametrize("stage", ["downloading", "uploading"])

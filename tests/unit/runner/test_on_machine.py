@@ -83,7 +83,7 @@ def test_a_killed_runner_comes_back_to_its_container(machine: Machine) -> None:
     wait(link, lambda state: state.seq > 1_000_000, "the new runner")
     size = link.state().log_size
     wait(link, lambda state: state.log_size > size + 20, "more numbers")
-    machine.shell("touch /var/lib/dstack/runner/work/go")
+    machine.shell("cd /var/lib/dstack/runner/work && touch go")
     state = wait(link, lambda state: state.phase == "uploading", "the job's end")
     assert (state.exit_code, state.reason, state.warnings) == (7, "", ())
     numbers = b"".join(link.log()).split()
