@@ -83,6 +83,10 @@ class KeyStore:
     def mark_carrier(self, instance_id: str, carrier: Literal["machine", "server"]) -> None:
         self._note(instance_id, "carrier", carrier)
 
+    def known(self) -> list[str]:
+        """The ids of the instances of which anything is kept."""
+        return [place.name for place in self._folder.iterdir()] if self._folder.exists() else []
+
     def forget(self, instance_id: str) -> None:
         shutil.rmtree(self._folder / instance_id, ignore_errors=True)
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -98,6 +98,13 @@ class RunnerLinks:
             self._connections.forget(instance.endpoint)
         if keys:
             self._keys.forget(instance.id)
+
+    def sweep(self, alive: Callable[[], Collection[str]]) -> None:
+        kept = self._keys.known()
+        living = set(alive()) if kept else set()
+        for instance_id in kept:
+            if instance_id not in living:
+                self._keys.forget(instance_id)
 
     def carrier_of(self, instance: Instance) -> Literal["", "machine", "server"]:
         return self._keys.carrier(instance.id)

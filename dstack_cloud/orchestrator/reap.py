@@ -1,4 +1,4 @@
-"""Orphans: what carries our owner tag and belongs to no living row is terminated."""
+"""Orphans: what carries our owner tag and belongs to no living row is terminated, and keys that open nothing are removed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def _owned(backend: Backend) -> list[Owned]:
 
 
 def reap(world: World) -> list[Orphan]:
-    """Terminates all orphans and says which they were."""
+    """Terminates all orphans and says which they were. Also removes keys of machines that are no more: a server that died
+    between the record of a machine's end and their removal has left them."""
+    world.links.sweep(lambda: {instance.id for instance in world.database.instances.alive()})
     orphans = find_orphans(world)
     for orphan in orphans:
         log.warning("terminating %s on %s: no row owns it", orphan.machine.ref, orphan.backend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -83,6 +83,10 @@ class Links(Protocol):
 
     def forget(self, instance: Instance, *, keys: bool) -> None:
         """Closes the connection; with `keys` the key files go too."""
+        ...
+
+    def sweep(self, alive: Callable[[], Collection[str]]) -> None:
+        """Removes the key files of all machines but those whose ids `alive` gives: it is asked after they were listed."""
         ...
 
     def carrier_of(self, instance: Instance) -> Literal["", "machine", "server"]:

@@ -147,6 +147,8 @@ class _Collector(threading.Thread):
                 chunk = self._receive(CHUNK)
             except TimeoutError:
                 continue  # how long to wait is decided by the one who waits for both, and closes the channel
+            except (OSError, EOFError, paramiko.SSHException):
+                return  # the connection broke off: no exit code will come, and that is what is told
             if not chunk:
                 return
             self.data += chunk

@@ -16,6 +16,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import private_keys
 from dstack_cloud.ssh.endpoint import FINGERPRINT, Endpoint, Trust, parse_endpoint
+from dstack_cloud.ssh.ordering import OrderedTransport
 from dstack_cloud.ssh.wire import Wire, connect
 
 # So often a machine that says nothing is asked whether it is there; after two answers that didn't come it is given up
@@ -79,7 +80,7 @@ def _shown(transport: paramiko.Transport, trust: Trust) -> Trust:
 def _open(endpoint: Endpoint, trust: Trust, way: list[paramiko.Transport], patience: Patience) -> paramiko.Transport:
     wire = Wire(_through(way[-1], endpoint, patience.step) if way else _directly(endpoint, patience.step))
     # paramiko's own stubs know only sockets
-    transport = paramiko.Transport(
+    transport = OrderedTransport(
         cast(socket.socket, wire), default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES
     )
     transport.packetizer.REKEY_BYTES = REKEY_BYTES

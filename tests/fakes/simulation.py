@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class Chance:
 
     def after(self) -> None:
         self._roll()
+
+    def crashes(self) -> None:
+        if self.hits(self.crash):
+            raise Crash
 
     def _roll(self) -> None:
         if self.rng.random() < self.crash:
@@ -160,12 +164,14 @@ class SimRunners:
     started: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     life: tuple[str, ...] = ("downloading", "running", "running", "uploading", "finished")
+    keys: set[str] = field(default_factory=set)
 
     def working(self) -> list[str]:
         """Whose machine is there and whose job hasn't ended."""
         return [key for key, phases in self.phases.items() if key in self.backend.machines and phases]
 
     def prepare(self, instance: Instance) -> str:
+        self.keys.add(instance.id)
         return ""
 
     def open(self, instance: Instance) -> SimLink:  # type: ignore[override]
@@ -174,7 +180,13 @@ class SimRunners:
         return SimLink(self, instance.id)
 
     def forget(self, instance: Instance, *, keys: bool) -> None:
-        pass
+        if keys:
+            self.chance.crashes()
+            self.keys.discard(instance.id)
+
+    def sweep(self, alive: Callable[[], Collection[str]]) -> None:
+        kept = set(self.keys)
+        self.keys -= kept - set(alive())
 
 
 @dataclass

@@ -43,6 +43,7 @@ def check_nothing_is_left(world: Simulation) -> None:
     world.reap()
     assert world.backend.machines == {}
     assert not world.database.instances.alive()
+    assert world.runners.keys == set()
 
 
 def endings(world: Simulation) -> list[Ending]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dstack_cloud.orchestrator.keys import KeyStore
+from dstack_cloud.orchestrator.links import RunnerLinks
 
 
 def test_both_host_keys_are_known_before_the_machine_is(tmp_path: Path) -> None:
@@ -12,6 +13,17 @@ def test_both_host_keys_are_known_before_the_machine_is(tmp_path: Path) -> None:
     assert made.next_host is not None
     assert made.host_keys == (made.next_host.public, made.host.public)
     assert KeyStore(tmp_path).make("i-1") == made
+
+
+def test_what_is_kept_of_machines_that_are_no_more_is_swept(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path / "keys")
+    links = RunnerLinks(keys)
+    links.sweep(list)  # nothing was ever kept
+    for instance_id in ("i-1", "i-2"):
+        keys.make(instance_id)
+    keys.mark_carrier("i-3", "server")
+    links.sweep(lambda: {"i-2"})
+    assert keys.known() == ["i-2"]
 
 
 def test_once_confirmed_only_the_new_one_opens(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ def check_nothing_is_left(world: Simulation) -> None:
     assert world.backend.machines == {}
     assert not world.database.instances.alive()
     assert all(count == 1 for count in world.runners.started.values())
+    world.reap()
+    assert world.runners.keys == set()
 
 
 def test_a_job_is_done_and_its_machine_gone(tmp_path: Path) -> None:
