@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from pydantic import BaseModel, ConfigDict
+
+WORDS = re.compile(r"[a-z0-9]+")
 
 
 class Frozen(BaseModel):
@@ -109,16 +112,31 @@ def fits(machine: Machine, req: Requirements) -> str | None:
 def _gpu_lack(machine: Machine, gpu: GpuRequirement | None) -> str | None:
     if gpu is None or gpu.count == 0:
         return None
-    good = [
-        g
-        for g in machine.gpus
-        if (gpu.name is None or gpu.name.lower() in g.name.lower()) and (gpu.memory is None or g.memory >= gpu.memory)
-    ]
+    good = [g for g in machine.gpus if is_called(g, gpu.name) and (gpu.memory is None or g.memory >= gpu.memory)]
     if len(good) >= gpu.count:
         return None
     wanted = f"{gpu.count} {gpu.name or ''} GPU".replace("  ", " ") + ("s" if gpu.count > 1 else "")
     has = ", ".join(sorted({g.name for g in machine.gpus}))
     return f"needs {wanted}, has {f'{len(machine.gpus)} ({has})' if has else 'none'}"
+
+
+def is_called(gpu: Gpu, name: str | None) -> bool:
+    """Whether people mean that GPU by `name`: some of the words of its own name. A100-80GB is an A100-SXM4-80GB, rtx4090
+    an RTX 4090, but an A10 is no A100. None means any."""
+    if name is None:
+        return True
+    words, asked = WORDS.findall(gpu.name.lower()), WORDS.findall(name.lower())
+    starts = range(len(words))
+    runs = {"".join(words[start:end]) for start in starts for end in range(start + 1, len(words) + 1)}
+    return set(asked) <= set(words) or "".join(asked) in runs
+
+
+def describe(machine: Machine) -> str:
+    """For people: `16 CPUs, 125.9 GiB, 1 × H200 (140 GiB)`."""
+    text = f"{machine.cpu} CPU{'' if machine.cpu == 1 else 's'}, {_gib(machine.memory)}"
+    if machine.gpus:
+        text += f", {len(machine.gpus)} × {machine.gpus[0].name} ({machine.gpus[0].memory / 2**30:.0f} GiB)"
+    return text
 
 
 def _gib(size: int) -> str:

@@ -9,7 +9,7 @@ from dstack_cloud.api import schemas
 from dstack_cloud.backends.base import Backend, DatedPrices, Pool
 from dstack_cloud.domain.parsing.model import Resources
 from dstack_cloud.domain.providers.requirements import requirements
-from dstack_cloud.domain.resources import Offer, Requirements, SpotPolicy, allowed
+from dstack_cloud.domain.resources import Offer, Requirements, SpotPolicy, allowed, describe
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.sizes import parse_size
 from dstack_cloud.orchestrator.reap import find_orphans
@@ -118,7 +118,7 @@ def list_runners(context: Context, project: str) -> list[schemas.RunnerView]:
         {
             "backend": name,
             "name": machine.name,
-            "resources": "" if machine.machine is None else views.resources_text(machine.machine),
+            "resources": "" if machine.machine is None else describe(machine.machine),
             "slots": machine.slots,
             "busy": busy.get((name, machine.name), []),
             "problem": machine.problem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dstack_cloud.api import schemas
-from dstack_cloud.domain.resources import Machine, Offer
+from dstack_cloud.domain.resources import Offer, describe
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
 
 
@@ -84,14 +84,7 @@ def offer_view(offer: Offer) -> schemas.OfferView:
         "region": offer.region,
         "zone": offer.zone,
         "instance_type": offer.instance_type,
-        "resources": resources_text(offer.machine),
+        "resources": describe(offer.machine),
         "spot": offer.spot,
         "price": offer.price,
     }
-
-
-def resources_text(machine: Machine) -> str:
-    text = f"{machine.cpu} CPUs, {machine.memory / 2**30:.1f} GiB"
-    if machine.gpus:
-        text += f", {len(machine.gpus)} × {machine.gpus[0].name} ({machine.gpus[0].memory / 2**30:.0f} GiB)"
-    return text

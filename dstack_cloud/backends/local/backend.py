@@ -10,7 +10,7 @@ from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Ob
 from dstack_cloud.backends.local.client import RunnerProcess, runners
 from dstack_cloud.backends.local.config import LocalConfig, Mode
 from dstack_cloud.backends.local.resources import this_machine
-from dstack_cloud.domain.resources import Machine, Offer, Requirements, fits
+from dstack_cloud.domain.resources import Machine, Offer, Requirements, describe, fits
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
 from dstack_cloud.runner_bootstrap.payload.interpreter import find_interpreter
 
@@ -46,13 +46,15 @@ class LocalBackend:
         return None
 
     def validate(self) -> list[Finding]:
-        docker = (
-            Finding(True, "a Docker engine answers")
-            if self._containers()
-            else Finding(False, NO_ENGINE, INSTALL_ENGINE)
-        )
-        machine = this_machine(self._folder())
-        return [docker, Finding(True, f"{machine.cpu} CPUs, {len(machine.gpus)} GPUs")]
+        return [self._ways(), Finding(True, describe(this_machine(self._folder())))]
+
+    def _ways(self) -> Finding:
+        if self._containers():
+            return Finding(True, "a Docker engine answers")
+        if self._config.mode is Mode.DOCKER:
+            return Finding(False, NO_ENGINE, INSTALL_ENGINE)
+        why = "Docker is switched off" if self._config.mode is Mode.PROCESS else NO_ENGINE
+        return Finding(True, f"{why}: jobs run as processes of yours, and none that names an `image`")
 
     def _folder(self) -> Path:
         folder = self._home / "runners"

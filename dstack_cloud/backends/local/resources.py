@@ -8,9 +8,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from dstack_cloud.backends.base import nvidia
 from dstack_cloud.domain.resources import Gpu, Machine
-
-MIB = 2**20
 
 
 def this_machine(folder: Path) -> Machine:
@@ -24,10 +23,8 @@ def this_machine(folder: Path) -> Machine:
 @cache
 def nvidia_gpus() -> tuple[Gpu, ...]:
     """As nvidia-smi lists them; none where there is no driver."""
-    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        text = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        text = subprocess.run(nvidia.QUERY, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    rows = [line.rsplit(",", 1) for line in text.splitlines() if "," in line]
-    return tuple(Gpu(name=name.strip(), memory=int(memory) * MIB) for name, memory in rows)
+    return nvidia.read_gpus(text.splitlines())

@@ -14,7 +14,7 @@ from dstack_cloud.backends.ssh import offers as catalogue
 from dstack_cloud.backends.ssh import resources
 from dstack_cloud.backends.ssh.client import Machines
 from dstack_cloud.backends.ssh.config import OwnMachine, SshConfig
-from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.domain.resources import Offer, Requirements, describe
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 from dstack_cloud.ssh.endpoint import Trust
 
@@ -135,7 +135,7 @@ def _finding(machine: OwnMachine, seen: catalogue.Seen) -> Finding:
         problem = seen.problem
         return Finding(False, problem.summary if problem else machine.name, (problem.hint if problem else "") or "look")
     facts = seen.facts
-    what = f"{facts.machine.cpu} CPUs, {facts.machine.memory / 2**30:.1f} GiB, {len(facts.machine.gpus)} GPUs"
+    what = describe(facts.machine)
     version = tuple(int(part) for part in facts.python.split(".")) if facts.python else ()
     if version < OLDEST_PYTHON and not facts.root:
         found = f"Python {facts.python}" if facts.python else "no Python"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dstack_cloud.backends.base import nvidia
 from dstack_cloud.backends.ssh.config import Hop, OwnMachine, SshConfig
 from dstack_cloud.backends.ssh.errors import refused, unreachable
-from dstack_cloud.domain.resources import Gpu, Machine
+from dstack_cloud.domain.resources import Machine
 from dstack_cloud.errors import InvalidConfiguration, SshError, Unavailable
 from dstack_cloud.ssh.endpoint import Endpoint, Jump, Trust
 from dstack_cloud.ssh.known_hosts import known_keys
@@ -16,9 +17,6 @@ from dstack_cloud.ssh.pool import Connections
 # a script that takes a lock or asks an engine; a machine that is off is noticed long before
 SCRIPT_SECONDS = 30.0
 CONNECT_SECONDS = 8.0
-
-
-MIB = 2**20
 
 FACTS = r"""
 echo "cpu=$(nproc)"
@@ -29,10 +27,10 @@ if [ "$(id -u)" = 0 ]; then as=; else as="sudo -n"; fi
 docker version --format 'docker={{.Server.Version}}' 2>/dev/null || $as docker version --format 'docker={{.Server.Version}}' 2>/dev/null || true
 echo "python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
 if command -v nvidia-smi >/dev/null; then
-  nvidia-smi --query-gpu=index,name,memory.total --format=csv,noheader,nounits 2>/dev/null | sed 's/^/gpu=/'
+  NVIDIA_SMI 2>/dev/null | sed 's/^/gpu=/'
 fi
 exit 0
-"""
+""".replace("NVIDIA_SMI", " ".join(nvidia.QUERY))
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,11 @@ class Facts:
 def read_facts(text: str) -> Facts:
     """What the script FACTS printed. Raises ValueError for something else."""
     values: dict[str, str] = {}
-    gpus: list[Gpu] = []
+    gpus: list[str] = []
     for line in text.splitlines():
         key, _, value = line.partition("=")
         if key == "gpu":
-            _, name, memory = (part.strip() for part in value.split(","))
-            gpus.append(Gpu(name=name.removeprefix("NVIDIA ").replace("Tesla ", ""), memory=int(memory) * MIB))
+            gpus.append(value)
         else:
             values[key] = value
     try:
@@ -61,7 +58,7 @@ def read_facts(text: str) -> Facts:
             cpu=int(values["cpu"]),
             memory=int(values["memory_kib"]) * 1024,
             disk=int(values["disk_kib"]) * 1024,
-            gpus=tuple(gpus),
+            gpus=nvidia.read_gpus(gpus),
         )
     except KeyError as missing:
         raise ValueError(f"it doesn't say its {missing}") from None

@@ -45,7 +45,7 @@ def test_a_backend_that_is_not_there(tmp_path: Path) -> None:
 def test_facts_of_a_machine_with_gpus() -> None:
     facts = read_facts(
         "cpu=64\nmemory_kib=1000\ndisk_kib=5\nroot=yes\ndocker=24.0.5\npython=3.10\n"
-        "gpu=0, NVIDIA A100-SXM4-80GB, 81920\ngpu=1, Tesla V100-SXM2-16GB, 16384\n"
+        "gpu=NVIDIA A100-SXM4-80GB, 81920\ngpu=Tesla V100-SXM2-16GB, 16384\n"
     )
     assert [(gpu.name, gpu.memory) for gpu in facts.machine.gpus] == [
         ("A100-SXM4-80GB", 81920 * 2**20),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.offers import catalogue
 from dstack_cloud.backends.aws.offers.shelf import Shelf
-from dstack_cloud.domain.resources import Gpu, Machine, Offer, Requirements, SpotPolicy, allowed, fits
+from dstack_cloud.domain.resources import Gpu, Machine, Offer, Requirements, SpotPolicy, allowed, fits, is_called
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 
 log = logging.getLogger(__name__)
@@ -276,7 +276,7 @@ def _nearness(machine: Machine, requirements: Requirements) -> float:
     wishes = [
         (machine.cpu, requirements.cpu or 0),
         (machine.memory, requirements.memory or 0),
-        (sum(gpu is not None and (not gpu.name or gpu.name.lower() in one.name.lower()) for one in machine.gpus), gpu.count if gpu else 0),
+        (sum(gpu is not None and is_called(one, gpu.name) for one in machine.gpus), gpu.count if gpu else 0),
     ]  # fmt: skip
     return sum(min(1.0, has / wish) for has, wish in wishes if wish)
 
