@@ -117,7 +117,10 @@ def test_ctrl_c_twice_aborts_and_a_third_time_leaves(stage: Stage) -> None:
 
 
 def test_a_closed_terminal_stops_nothing(stage: Stage) -> None:
+    # a suite that was started with nohup ignores it, and so would the program
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = started()
+    signal.signal(signal.SIGHUP, before)
     assert process.stderr
     read_until(process.stderr.fileno(), "submitted")
     process.send_signal(signal.SIGHUP)
