@@ -14,7 +14,7 @@ from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.ports import Forwards, check_free, must_be_published
-from dstack_cloud.runner_bootstrap.payload.pump import Pump, framed
+from dstack_cloud.runner_bootstrap.payload.pump import Pump
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
@@ -156,7 +156,7 @@ class DockerExecutor:
         source, early = self._engine.attach(self._container)
         log = self._spool.open_for_append()
         try:
-            self._pump = Pump.start(framed(early), source, log)
+            self._pump = Pump.start("framed", source, log, early=early, secrets=self._secrets())
         finally:
             os.close(source)
             os.close(log)
@@ -166,6 +166,15 @@ class DockerExecutor:
         if self._pump is None or self._pump.ended(0):
             self._attach()
             self._warnings.append("some of the job's output may be missing: nothing read it for a while")
+
+    def _secrets(self) -> list[str]:
+        """A restarted runner knows only their names, and the container has them in its environment."""
+        values = list(self._job.secrets.values())
+        if all(values):
+            return values
+        found = (self._engine.inspect(self._container) or {}).get("Config") or {}
+        pairs = [text.partition("=") for text in found.get("Env") or ()]
+        return [value for name, _, value in pairs if name in self._job.secrets]
 
     def _take_last_bytes(self) -> None:
         if self._pump is None:

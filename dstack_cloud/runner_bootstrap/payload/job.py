@@ -42,12 +42,14 @@ class Job(NamedTuple):
     grace: float
     ca_bundle: str | None
     notice: str | None
+    secrets: dict[str, str]
 
     def without_secrets(self) -> dict[str, Any]:
         """JSON that may lie on the disk: enough to go on after a restart."""
         kept = self._asdict()
         ports = [port._asdict() for port in self.ports]
-        return {**kept, "ports": ports, "env": {}, "registry_auth": None, "ca_bundle": None}
+        names = dict.fromkeys(self.secrets, "")
+        return {**kept, "ports": ports, "env": {}, "secrets": names, "registry_auth": None, "ca_bundle": None}
 
     def environment(self) -> dict[str, str]:
         """The job's own variables and the runner's, which win. Unbuffered, so that Python's lines are seen as they are written."""
@@ -79,6 +81,7 @@ _OPTIONAL: dict[str, Any] = {
     "run_name": "",
     "job_name": "",
     "env": {},
+    "secrets": {},
     **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports"), ()),
 }
 _LISTS = ("commands", "inputs", "artifacts", "caches")
@@ -105,7 +108,8 @@ def parse_job(raw: object) -> Job:
     for key in _NUMBERS:
         if values[key] is not None and not isinstance(values[key], (int, float)):
             raise BadJob(f"`{key}` is {values[key]!r}, not a number")
-    values["env"] = _mapping("env", values["env"])
+    for key in ("env", "secrets"):
+        values[key] = _mapping(key, values[key])
     if values["registry_auth"] is not None:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
     values["ports"] = _ports(values["ports"])

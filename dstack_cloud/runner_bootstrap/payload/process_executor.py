@@ -17,7 +17,7 @@ from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failu
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.processes import Family, become_subreaper, look
-from dstack_cloud.runner_bootstrap.payload.pump import PLAIN, Pump
+from dstack_cloud.runner_bootstrap.payload.pump import Pump
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 
 LAST_BYTES_SECONDS = 10.0
@@ -137,7 +137,7 @@ class ProcessExecutor:
         """The job doesn't get the file itself, because `echo x >/dev/stderr` would truncate it."""
         log = self._spool.open_for_append()
         try:
-            self._pump = Pump.start(PLAIN, reader, log)
+            self._pump = Pump.start("plain", reader, log, secrets=list(self._job.secrets.values()))
         finally:
             os.close(log)
 

@@ -3,11 +3,15 @@ wait meanwhile."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 from dstack_cloud.runner_bootstrap.payload.processes import look
 
@@ -36,12 +40,11 @@ while True:
             except OSError:
                 status = 1
 """
-PLAIN = ["cat"]
-
-
-def framed(early: bytes = b"") -> list[str]:
-    """The command that takes the engine's frames; `early` are those that have been read already."""
-    return [sys.executable, "-I", "-S", "-c", DEMULTIPLEX, early.hex(), "dstack-output"]
+# where secrets are to be masked; the place is that of this package: a folder, or the zip that the runner is
+MASKED = "import sys; sys.path.insert(0, sys.argv.pop()); from {package}.writer import main; sys.exit(main())"
+PACKAGE = __name__.rpartition(".")[0]
+PLACE = str(Path(__file__).absolute().parents[len(PACKAGE.split("."))])
+Kind = Literal["plain", "framed"]
 
 
 class Pump:
@@ -52,11 +55,13 @@ class Pump:
         self.failed = False
 
     @staticmethod
-    def start(command: list[str], source: int, log: int) -> Pump:
-        """From one descriptor to the other; the caller closes both of its own."""
-        made = subprocess.Popen(command, stdin=source, stdout=log, stderr=subprocess.DEVNULL, start_new_session=True)
-        made.returncode = 0  # waited for below, perhaps by another runner: Popen is not to warn of it
-        return Pump(made.pid)
+    def start(kind: Kind, source: int, log: int, *, early: bytes = b"", secrets: Sequence[str] = ()) -> Pump:
+        """From one descriptor to the other; the caller closes both of its own. `framed`: as the engine sends it, `early` what has
+        been read of it already. The values of `secrets` are masked."""
+        if secrets:
+            return Pump(_start_masked(kind, source, log, json.dumps({"values": list(secrets), "early": early.hex()})))
+        framed = [sys.executable, "-I", "-S", "-c", DEMULTIPLEX, early.hex(), "dstack-output"]
+        return Pump(_spawn(framed if kind == "framed" else ["cat"], source, log))
 
     def ended(self, seconds: float) -> bool:
         """Whether it has, waiting for at most so long. Polls, for after a restart it is nobody's child here."""
@@ -81,3 +86,23 @@ class Pump:
             return seen is not None and not seen.zombie
         self.failed = self.failed or status != 0
         return ended == 0
+
+
+def _start_masked(kind: Kind, source: int, log: int, told: str) -> int:
+    reader, writer = os.pipe()
+    program = [sys.executable, "-I", "-S", "-c", MASKED.format(package=PACKAGE), kind, str(reader), PLACE]
+    try:
+        pid = _spawn(program, source, log, reader)
+    finally:
+        os.close(reader)
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(told.encode())
+    return pid
+
+
+def _spawn(command: list[str], source: int, log: int, *inherited: int) -> int:
+    made = subprocess.Popen(
+        command, stdin=source, stdout=log, stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=inherited
+    )
+    made.returncode = 0  # waited for elsewhere, perhaps by another runner: Popen is not to warn of it
+    return made.pid
