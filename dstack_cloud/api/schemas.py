@@ -166,6 +166,20 @@ class RunnerView(TypedDict):
     problem: str
 
 
+class SecretView(TypedDict):
+    name: str
+    updated_at: float
+
+
+class SecretRequest(TypedDict):
+    name: str
+    value: str
+
+
+class SecretValue(TypedDict):
+    value: str
+
+
 class PlannedJob(TypedDict):
     """`paths`: artifact and cache paths that must stay inside the working folder."""
 
@@ -177,9 +191,12 @@ class PlannedJob(TypedDict):
 
 
 class PlanView(TypedDict):
+    """`secrets`: the names of those that the jobs get."""
+
     workflow: str
     jobs: list[PlannedJob]
     needs_env: list[str]
+    secrets: list[str]
     warnings: list[str]
 
 

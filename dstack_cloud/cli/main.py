@@ -16,6 +16,7 @@ COMMANDS = {
     "ssh": ("ssh", "Open a shell, or run a command, inside a running job"),
     "stop": ("stop", "Stop runs: artifacts are saved, unless aborted"),
     "artifacts": ("artifacts", "List and download what a run saved"),
+    "secrets": ("secrets", "Keep secrets, which every job has in its environment"),
     "rehearse": ("rehearse", "Run a workflow in the sandbox and interrupt it, to see what is lost"),
     "offers": ("offers", "List what machines fit, where, and for how much"),
     "instances": ("instances", "List the machines that exist now"),
@@ -30,7 +31,7 @@ COMMANDS = {
 ALIASES = {"status": "ps", "runs": "ps"}
 LATER = frozenset(
     {"aws", "azure", "cost", "gcp", "init", "restart", "resume"}
-    | {"schedule", "secrets", "stats", "sweep", "tag", "tags", "untag", "webhook"}
+    | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"}
 )
 _OPTIONS = ("--help", "--version", "--debug")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RunRequest,
         RunView,
         SaveView,
+        SecretView,
         ServerView,
         SourceFile,
     )
@@ -139,6 +140,20 @@ class Client:
         query: Query = {"workflow": workflow, "older_than": older_than}
         return cast("PruneView", self._transport.call("DELETE", f"{self._base}/cache", query=query))
 
+    def secrets(self) -> list[SecretView]:
+        """Their names; nothing tells a value."""
+        return cast("list[SecretView]", self._transport.call("GET", f"{self._base}/secrets"))
+
+    def add_secret(self, name: str, value: str) -> None:
+        self._transport.call("POST", f"{self._base}/secrets", {"name": name, "value": value})
+
+    def update_secret(self, name: str, value: str) -> None:
+        """Jobs get it from their next attempt on."""
+        self._transport.call("PUT", self._secret(name), {"value": value})
+
+    def delete_secret(self, name: str) -> None:
+        self._transport.call("DELETE", self._secret(name))
+
     def offers(self, request: OffersRequest) -> OffersView:
         return cast("OffersView", self._transport.call("POST", f"{self._base}/offers", request))
 
@@ -154,6 +169,9 @@ class Client:
     def findings(self) -> list[FindingView]:
         """Whether each backend and the store can be used."""
         return cast("list[FindingView]", self._transport.call("GET", f"{self._base}/findings"))
+
+    def _secret(self, name: str) -> str:
+        return f"{self._base}/secrets/{quote(name, safe='')}"
 
     def _run(self, name: str) -> str:
         return f"{self._base}/runs/{quote(name, safe='')}"

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Select, select
 from dstack_cloud.db import versions
 from dstack_cloud.db.engine import make_engine
 from dstack_cloud.db.repositories import SqlInstances, SqlJobs, SqlRuns
+from dstack_cloud.db.secrets import SqlSecrets
 from dstack_cloud.db.tables import INSTANCE, JOB
 from dstack_cloud.db.transactions import Transactions
 
@@ -23,6 +24,7 @@ class SqlDatabase:
         self._runs = SqlRuns(self._transactions)
         self._jobs = SqlJobs(self._transactions)
         self._instances = SqlInstances(self._transactions)
+        self._secrets = SqlSecrets(self._transactions)
         self._next_due = _next_due()
 
     @property
@@ -36,6 +38,10 @@ class SqlDatabase:
     @property
     def instances(self) -> SqlInstances:
         return self._instances
+
+    @property
+    def secrets(self) -> SqlSecrets:
+        return self._secrets
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._transactions.transaction()

@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Row, Table
 
-from dstack_cloud.db.tables import INSTANCE, JOB, RUN
+from dstack_cloud.db.tables import INSTANCE, JOB, RUN, SECRET
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
+from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 
 T = TypeVar("T")
@@ -77,3 +78,4 @@ INSTANCES = Form(
     read={"offer": Offer.model_validate, "status": InstanceStatus, "ending": Ending},
     write={"offer": _plain, "status": str, "ending": str},
 )
+SECRETS = Form(Secret, SECRET, read={}, write={})

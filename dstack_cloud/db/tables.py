@@ -113,6 +113,16 @@ class InstanceRow(Queued, table=True):
     end_asked_at: float | None = None
 
 
+class SecretRow(Base, table=True):
+    __tablename__ = "secret"
+
+    project: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    sealed: bytes
+    updated_at: float
+
+
 RUN: Table = Base.metadata.tables["run"]
 JOB: Table = Base.metadata.tables["job"]
 INSTANCE: Table = Base.metadata.tables["instance"]
+SECRET: Table = Base.metadata.tables["secret"]

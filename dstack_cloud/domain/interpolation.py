@@ -9,35 +9,36 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from dstack_cloud.errors import ConfigurationError, NotAvailableYet, UsageError
+from dstack_cloud.errors import ConfigurationError, UsageError
 
 RUN_ARGS = "run.args"
 RUN_NAME = "run.name"
 KNOWN_NAMES = (RUN_ARGS, RUN_NAME)
 
-_TOKEN = re.compile(r"(?P<escaped>\$\$\{\{)|\$\{\{(?:(?P<name>[^{}\n]*)\}\})?")
+TOKEN = re.compile(r"(?P<escaped>\$\$\{\{)|\$\{\{(?:(?P<name>[^{}\n]*)\}\})?")
 _SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def references(text: str) -> list[str | None]:
     """The names in `${{ }}`, in order; None for one that is never closed."""
-    return [_name(match) for match in _TOKEN.finditer(text) if match["escaped"] is None]
+    return [named(match) for match in TOKEN.finditer(text) if match["escaped"] is None]
 
 
 def interpolate(text: str, values: Mapping[str, str]) -> str:
-    """`text` with each `${{ name }}` replaced. Raises ConfigurationError (unclosed, unknown) and NotAvailableYet (secrets)."""
+    """`text` with each `${{ name }}` replaced.
+    Raises ConfigurationError: unclosed, unknown, or a secret where none may stand."""
 
     def replacement(match: re.Match[str]) -> str:
         if match["escaped"] is not None:
             return "${{"
-        name = _name(match)
+        name = named(match)
         error = refusal(name, values)
         if error is not None:
             raise error
         return values[name or ""]
 
-    return _TOKEN.sub(replacement, text)
+    return TOKEN.sub(replacement, text)
 
 
 def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
@@ -50,8 +51,8 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
     if name in names:
         return None
     if _SECRET.fullmatch(name):
-        return NotAvailableYet(
-            f"`${{{{ {name} }}}}`: secrets are not available yet", "pass the value with `-e NAME=VALUE` for now"
+        return ConfigurationError(
+            f"`${{{{ {name} }}}}` can't stand here", "secrets may stand in `commands`, `env` and `registry_auth`"
         )
     exist = "what exists: " + ", ".join(f"`${{{{ {each} }}}}`" for each in sorted(names))
     near = difflib.get_close_matches(name.lower().replace("_", "."), names, 1, 0.6)
@@ -59,7 +60,8 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
     return ConfigurationError(f"`${{{{ {name} }}}}` names nothing that is known", hint)
 
 
-def _name(match: re.Match[str]) -> str | None:
+def named(match: re.Match[str]) -> str | None:
+    """What stands in `${{ }}`; None where it is never closed."""
     return None if match["name"] is None else str(match["name"]).strip()
 
 

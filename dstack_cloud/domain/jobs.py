@@ -26,6 +26,7 @@ class JobSpec(Frozen):
 
     `image` None means: the default image where there is Docker, else a process group on the machine itself.
     `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once.
+    `secrets` are the names of those that its workflow refers to: it isn't started without them.
     `commands` run in one bash, each after the one before succeeded; empty means the image's own command.
     """
 
@@ -44,6 +45,7 @@ class JobSpec(Frozen):
     max_duration: int | None = None
     retry_seconds: int | None = None
     grace: int = GRACE_SECONDS
+    secrets: tuple[str, ...] = ()
 
 
 class RegistryAuth(Frozen):
@@ -52,7 +54,8 @@ class RegistryAuth(Frozen):
 
 
 class Confidential(Frozen):
-    """What is sealed at rest and travels to the runner over the link only."""
+    """What is sealed at rest and travels to the runner over the link only. Its strings may have places of secrets, see
+    `domain.secrets`."""
 
     env: dict[str, str] = Field(default_factory=dict)
     registry_auth: RegistryAuth | None = None

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from dstack_cloud.domain.runs import Instance, Job, Run
+from dstack_cloud.domain.secrets import Secret
 
 
 class Stale(Exception):
@@ -69,6 +70,24 @@ class Instances(Protocol):
     def wake(self, instance_id: str, *, now: float) -> None: ...
 
 
+class Secrets(Protocol):
+    def add(self, secret: Secret) -> None:
+        """Raises Conflict where the project has one of that name."""
+        ...
+
+    def of_project(self, project: str) -> list[Secret]:
+        """By name."""
+        ...
+
+    def update(self, secret: Secret) -> bool:
+        """Whether there is one of that name."""
+        ...
+
+    def delete(self, project: str, name: str) -> bool:
+        """Whether there was one."""
+        ...
+
+
 class Database(Protocol):
     """Repositories used inside one `transaction()` commit together or not at all; outside one, each call is its own."""
 
@@ -78,6 +97,8 @@ class Database(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def instances(self) -> Instances: ...
+    @property
+    def secrets(self) -> Secrets: ...
     def transaction(self) -> AbstractContextManager[None]: ...
     def next_due(self) -> float | None:
         """The earliest `next_check_at` of all rows that no one holds; None: nothing waits."""

@@ -7,6 +7,7 @@ from typing import Any
 from dstack_cloud.backends.base import Capabilities
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.secrets import fill, gone
 from dstack_cloud.orchestrator.errands import errand_of
 from dstack_cloud.orchestrator.world import World
 
@@ -35,12 +36,23 @@ def time_left(job: Job, capabilities: Capabilities) -> int | None:
     return None if longest is None else max(longest - int(job.ran), 1)
 
 
+def secrets_of(world: World, job: Job) -> dict[str, str]:
+    """The project's, as they are now: an update counts from the next attempt on. Raises ConfigurationError."""
+    found = {each.name: world.unsealer.open_secret(each) for each in world.database.secrets.of_project(job.project)}
+    missing = [name for name in job.spec.secrets if name not in found]
+    if missing:
+        raise gone(missing)
+    return found
+
+
 def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
-    """Confidential values are unsealed here, to go over the link and nowhere else."""
+    """Confidential values are unsealed here, to go over the link and nowhere else. Raises ConfigurationError where that can't be."""
     spec = job.spec
+    secrets = secrets_of(world, job)
     confidential = world.unsealer.open(job.sealed)
     image = image_of(spec, capabilities)
     auth = confidential.registry_auth
+    env = {name: fill(value, secrets) for name, value in confidential.env.items()}
     return {
         "attempt": instance.id,
         "run_name": job.run_name,
@@ -50,8 +62,11 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "image": image,
         "commands": list(spec.commands),
         "entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
-        "env": {**confidential.env, "DSTACK_ATTEMPT": instance.id},
-        "registry_auth": None if auth is None else {"username": auth.username, "password": auth.password},
+        "env": {**secrets, **env, "DSTACK_ATTEMPT": instance.id},
+        "secrets": secrets,
+        "registry_auth": None
+        if auth is None
+        else {"username": fill(auth.username, secrets), "password": fill(auth.password, secrets)},
         "python": spec.python,
         "working_dir": spec.working_dir,
         "home_dir": spec.home_dir,

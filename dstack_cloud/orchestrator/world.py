@@ -13,6 +13,7 @@ from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.orchestrator.observations import Observations
 from dstack_cloud.runner_bootstrap.link import RunnerLink
 from dstack_cloud.ssh.endpoint import Trust
@@ -101,6 +102,7 @@ class Links(Protocol):
 
 class Unsealer(Protocol):
     def open(self, sealed: bytes) -> Confidential: ...
+    def open_secret(self, secret: Secret) -> str: ...
 
 
 class Changes:

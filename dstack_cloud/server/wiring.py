@@ -21,7 +21,7 @@ from dstack_cloud.orchestrator.links import RunnerLinks
 from dstack_cloud.orchestrator.scheduler import Scheduler
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.services.context import Context
-from dstack_cloud.services.sealing import load_sealer, write_once
+from dstack_cloud.services.sealing import KEY_VARIABLE, load_sealer, write_once
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.store import open_store
 
@@ -49,7 +49,8 @@ class Server:
 def wire(home: Path) -> Server:
     """Raises ConfigurationError for a bad config.yaml or a database of a newer version."""
     configuration = read_configuration(home)
-    sealer = load_sealer(home / "secret.key")
+    # taken out: nothing that this server starts is to inherit it
+    sealer = load_sealer(home / "secret.key", os.environ.pop(KEY_VARIABLE, ""))
     installation = _installation(home)
     database = open_database(os.environ.get("DSTACK_DATABASE") or f"sqlite:///{home / 'dstack.db'}")
     if not os.environ.get("DSTACK_DATABASE"):

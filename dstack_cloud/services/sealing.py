@@ -1,4 +1,5 @@
-"""Confidential values at rest: encrypted with a key that lies beside the database in a file of mode 0600."""
+"""Confidential values at rest: encrypted with a key that lies beside the database in a file of mode 0600, or that the environment
+has."""
 
 from __future__ import annotations
 
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from dstack_cloud import errors
 from dstack_cloud.domain.jobs import Confidential
+from dstack_cloud.domain.secrets import Secret
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 # a Fernet key: 32 random bytes in URL-safe base64 (https://cryptography.io/en/latest/fernet/)
 KEY_BYTES = 32
+KEY_VARIABLE = "DSTACK_SECRETS_KEY"
 
 
 class Sealer:
@@ -39,19 +42,39 @@ class Sealer:
         """Raises ConfigurationError where the key isn't the one that sealed it."""
         if not sealed:
             return Confidential()
+        return Confidential.model_validate_json(
+            self._opened(sealed, "this job's environment", "run the workflow again")
+        )
+
+    def seal_secret(self, value: str) -> bytes:
+        return self._fernet.encrypt(value.encode())
+
+    def open_secret(self, secret: Secret) -> str:
+        """Raises ConfigurationError where the key isn't the one that sealed it."""
+        again = f"give it its value again with `dstack secrets update {secret.name}`"
+        return self._opened(secret.sealed, f"the secret {secret.name}", again).decode()
+
+    def _opened(self, sealed: bytes, what: str, otherwise: str) -> bytes:
         from cryptography.fernet import InvalidToken
 
         try:
-            return Confidential.model_validate_json(self._fernet.decrypt(sealed))
+            return self._fernet.decrypt(sealed)
         except InvalidToken as error:
             raise errors.ConfigurationError(
-                "the key in the state folder isn't the one that sealed this job's environment",
-                "put the old secret.key back, or run the workflow again",
+                f"the server's key isn't the one that sealed {what}",
+                f"put the old one back (secret.key in the state folder, or {KEY_VARIABLE}), or {otherwise}",
             ) from error
 
 
-def load_sealer(path: Path) -> Sealer:
-    """The key of this state folder, made on first use. Raises ConfigurationError where the file holds something else."""
+def load_sealer(path: Path, given: str = "") -> Sealer:
+    """With the key `given`, which KEY_VARIABLE holds, else that of this state folder, made on first use. Raises
+    ConfigurationError for something else than a key."""
+    if given:
+        if not _is_key(given.encode()):
+            raise errors.ConfigurationError(
+                f"{KEY_VARIABLE} isn't a key", f"{KEY_BYTES} random bytes in base64: `openssl rand -base64 {KEY_BYTES}`"
+            )
+        return Sealer(given.encode())
     if not path.exists():
         write_once(path, base64.urlsafe_b64encode(os.urandom(KEY_BYTES)))
     try:
@@ -60,15 +83,18 @@ def load_sealer(path: Path) -> Sealer:
         raise errors.ConfigurationError(
             f"{path} can't be read: {error.strerror}", "make it readable for you"
         ) from error
-    try:
-        size = len(base64.urlsafe_b64decode(key))
-    except ValueError:
-        size = 0
-    if size != KEY_BYTES:
+    if not _is_key(key):
         raise errors.ConfigurationError(
             f"{path} isn't a key", "put the old one back; without it, remove the file, and what it sealed is lost"
         )
     return Sealer(key)
+
+
+def _is_key(text: bytes) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def write_once(path: Path, data: bytes) -> None:

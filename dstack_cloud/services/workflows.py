@@ -11,7 +11,7 @@ from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
-from dstack_cloud.services import views
+from dstack_cloud.services import secrets, views
 from dstack_cloud.services.context import Context
 
 
@@ -37,6 +37,7 @@ class Plan:
     offers: tuple[tuple[Offer, ...], ...]
     confidential: Confidential
     needs_env: tuple[str, ...]
+    secrets: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -76,6 +77,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     workflow = parsing.find(checked.workflows, request["workflow"])
     _check_args(workflow, request["args"])
     _check_tag(request["tag"])
+    known = secrets.check_usable(context, project, providers.secrets_of(workflow), workflow.name)
     specs = providers.job_specs(workflow, run_name=run_name, args=request["args"], overrides=dict(request["overrides"]))
     specs = [_with_backends(context, project, spec) for spec in specs]
     offers = [tuple(_offers(context, project, spec)) for spec in specs]
@@ -86,7 +88,8 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         offers=tuple(offers),
         confidential=providers.confidential(workflow, request["env"], run_name=run_name, args=request["args"]),
         needs_env=needed,
-        warnings=tuple(_warnings(needed, request)),
+        secrets=tuple(known),
+        warnings=tuple(_warnings([name for name in needed if name not in known], request)),
     )
 
 
@@ -162,5 +165,6 @@ def plan_view(plan: Plan) -> schemas.PlanView:
             for spec, offers in zip(plan.specs, plan.offers, strict=True)
         ],
         "needs_env": list(plan.needs_env),
+        "secrets": list(plan.secrets),
         "warnings": list(plan.warnings),
     }

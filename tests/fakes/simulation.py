@@ -21,6 +21,7 @@ from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
 from dstack_cloud.domain.runs import Instance, Job, Run
+from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.orchestrator.observations import Observations
@@ -229,6 +230,9 @@ class SimCouriers:
 class Open:
     def open(self, sealed: bytes) -> Confidential:
         return Confidential()
+
+    def open_secret(self, secret: Secret) -> str:
+        return secret.sealed.decode()
 
 
 class Simulation:

@@ -120,13 +120,16 @@ def make_plan(client: Client, request: RunRequest) -> PlanView:
 
 def complete(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
     """Adds what the plan asks for from here, and sends the working folder: the request can be submitted then."""
-    _add_environment(request, plan["needs_env"])
+    _add_environment(request, plan)
     _send_code(client, request, plan, options)
 
 
-def _add_environment(request: RunRequest, needed: list[str]) -> None:
-    found, missing = run_request.wanted_here([name for name in needed if name not in request["env"]], os.environ)
+def _add_environment(request: RunRequest, plan: PlanView) -> None:
+    needed = [name for name in plan["needs_env"] if name not in request["env"]]
+    found, missing = run_request.wanted_here(needed, os.environ)
     for name in missing:
+        if name in plan["secrets"]:
+            continue  # the job gets the project's
         output.warn(f"{name} isn't set here, so the job doesn't get it (export it, or add -e {name}=VALUE)")
     request["env"] = found | request["env"]
 
@@ -209,6 +212,8 @@ def _show_plan(plan: PlanView, as_json: bool) -> None:
             for offer in job["offers"]
         ]
         output.print_drawn(output.table(("BACKEND", "REGION", "TYPE", "RESOURCES", "KIND", "PRICE>"), rows))
+    if plan["secrets"]:
+        print(f"secrets: {', '.join(plan['secrets'])}")
     print("nothing was started (--dry-run)")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dstack_cloud.domain.interpolation import KNOWN_NAMES, may_be_variable, references, refusal
 from dstack_cloud.domain.parsing.problems import Finding, Path, shown
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
+from dstack_cloud.domain.secrets import FIELDS, name_in
 from dstack_cloud.errors import ConfigurationError
 
 
@@ -48,7 +49,8 @@ def bad_references(tree: Tree, at: Path = (), *, variables: bool) -> Iterator[Fi
         for name in references(tree):
             error = refusal(name, KNOWN_NAMES)
             waits = variables and name is not None and may_be_variable(name)
-            if isinstance(error, ConfigurationError) and not waits:
+            secret = at[:1] and at[0] in FIELDS and name_in(name)
+            if isinstance(error, ConfigurationError) and not waits and not secret:
                 yield Finding(at, f"can't be filled in: {error.summary}", error.hint)
 
 

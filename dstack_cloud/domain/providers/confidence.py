@@ -8,7 +8,8 @@ from dstack_cloud.domain.interpolation import interpolate
 from dstack_cloud.domain.jobs import Confidential, RegistryAuth
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.values import env_key
-from dstack_cloud.domain.providers.filling import plain_values
+from dstack_cloud.domain.providers.filling import plain_values, secrets_of
+from dstack_cloud.domain.secrets import places
 from dstack_cloud.errors import ConfigurationError
 
 
@@ -23,10 +24,10 @@ def confidential(
     """The file's environment under the caller's, which wins; a variable that neither gives a value is left out.
 
     `run_name` and `args` fill in `${{ run.* }}`; without them those are errors, never empty texts. Raises
-    ConfigurationError, and NotAvailableYet for secrets.
+    ConfigurationError. `${{ secrets.NAME }}` become places, which are filled in when the job is handed to its runner.
     """
     _check_caller(env)
-    values = {} if run_name is None else plain_values(run_name, args)
+    values = places(secrets_of(workflow)) | ({} if run_name is None else plain_values(run_name, args))
     given = {key: interpolate(value, values) for key, value in workflow.env.items() if value is not None}
     login = workflow.registry_auth
     auth = None

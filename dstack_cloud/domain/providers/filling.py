@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dstack_cloud.domain.interpolation import RUN_ARGS, RUN_NAME, references
 from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.secrets import name_in
 from dstack_cloud.errors import ConfigurationError
 
 
@@ -23,6 +24,12 @@ def plain_values(run_name: str, args: Sequence[str]) -> dict[str, str]:
 def uses_args(workflow: Workflow) -> bool:
     """Does any string of the workflow hold `${{ run.args }}`?"""
     return any(RUN_ARGS in references(text) for text in _strings(workflow.model_dump()))
+
+
+def secrets_of(workflow: Workflow) -> tuple[str, ...]:
+    """The names in its `${{ secrets.NAME }}`, sorted."""
+    names = {name_in(each) for text in _strings(workflow.model_dump()) for each in references(text)}
+    return tuple(sorted(name for name in names if name is not None))
 
 
 def check_args(args: Sequence[str]) -> None:

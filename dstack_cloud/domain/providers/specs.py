@@ -11,10 +11,11 @@ from dstack_cloud.domain.jobs import JobSpec, SavedPath
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Retry
 from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home
-from dstack_cloud.domain.providers.filling import check_args, plain_values, shell_values
+from dstack_cloud.domain.providers.filling import check_args, plain_values, secrets_of, shell_values
 from dstack_cloud.domain.providers.registry import provider_named
 from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
+from dstack_cloud.domain.shell_references import with_references
 from dstack_cloud.errors import ConfigurationError
 
 # `retry: true` says no duration
@@ -34,7 +35,7 @@ def job_specs(
     spec = JobSpec(
         workflow=workflow.name,
         provider=provider.name,
-        commands=tuple(interpolate(command, shell) for command in program.commands),
+        commands=tuple(interpolate(with_references(command), shell) for command in program.commands),
         image=image,
         entrypoint=_entrypoint(program.entrypoint, shell, plain),
         python=workflow.python,
@@ -48,6 +49,7 @@ def job_specs(
         ),
         max_duration=workflow.max_duration,
         retry_seconds=_retry_seconds(workflow.retry),
+        secrets=secrets_of(workflow),
     )
     return [spec]
 

@@ -90,7 +90,17 @@ class Pump:
 
 def _start_masked(kind: Kind, source: int, log: int, told: str) -> int:
     reader, writer = os.pipe()
-    program = [sys.executable, "-I", "-S", "-c", MASKED.format(package=PACKAGE), kind, str(reader), PLACE]
+    program = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        MASKED.format(package=PACKAGE),
+        kind,
+        str(reader),
+        "dstack-output",
+        PLACE,
+    ]
     try:
         pid = _spawn(program, source, log, reader)
     finally:

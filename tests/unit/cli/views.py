@@ -53,5 +53,6 @@ def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> 
             }
         ],
         "needs_env": needs_env or [],
+        "secrets": [],
         "warnings": [],
     }  # fmt: skip

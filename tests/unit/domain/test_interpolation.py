@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dstack_cloud.domain.interpolation import interpolate, references
-from dstack_cloud.errors import ConfigurationError, NotAvailableYet
+from dstack_cloud.errors import ConfigurationError
 
 VALUES = {"run.args": "--x 1", "run.name": "shady-1"}
 
@@ -36,8 +36,8 @@ def test_an_unknown_name_lists_what_exists() -> None:
     assert caught.value.hint == "did you mean `${{ run.name }}`? what exists: `${{ run.args }}`, `${{ run.name }}`"
 
 
-def test_secrets_are_not_available_yet() -> None:
-    with pytest.raises(NotAvailableYet, match=r"secrets\.TOKEN"):
+def test_a_secret_is_never_filled_in_as_it_is() -> None:
+    with pytest.raises(ConfigurationError, match=r"secrets\.TOKEN"):
         interpolate("${{ secrets.TOKEN }}", VALUES)
 
 

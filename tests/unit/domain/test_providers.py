@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec, RegistryAuth, SavedPath
 from dstack_cloud.domain.resources import GpuRequirement, Requirements, SpotPolicy
+from dstack_cloud.domain.secrets import place
 from dstack_cloud.errors import ConfigurationError, NotAvailableYet, NotFound
 from tests.unit.domain.reading import check, workflow
 
@@ -124,13 +125,20 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
         ("nodes: 2\nsetup: x", "`setup`, `nodes`, which are not available yet"),
         ("artifacts: [{path: a, mount: true}]", "`mount: true`"),
         ("provider: python\nfile: a.py", "the provider `python` is not available yet"),
-        ("commands: ['${{ secrets.TOKEN }}']", "secrets.TOKEN"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:
     with pytest.raises(NotAvailableYet) as caught:
         spec(fields)
     assert named in caught.value.summary
+
+
+def test_secrets_become_references_and_places() -> None:
+    fields = "commands: ['a ${{ secrets.B }} ${{ run.args }}']\nimage: x\nenv: {U: 'u-${{ secrets.A }}'}"
+    made = spec(fields, ("$x",))
+    assert (made.commands, made.secrets) == (("a \"${B}\" '$x'",), ("A", "B"))
+    given = providers.confidential(workflow(fields), {}, run_name="shady-1")
+    assert given.env == {"U": f"u-{place('A')}"}
 
 
 def test_retry_false_and_one_node_are_nothing_to_refuse() -> None:

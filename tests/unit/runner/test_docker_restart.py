@@ -137,3 +137,18 @@ def opens(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_secrets_stay_masked_when_another_runner_reads_on(rig: Rig, image: str) -> None:
+    rig.start()
+    given = {"TOKEN": "s3cret-value"}
+    rig.submit("echo one $TOKEN", WAITS, "echo two $TOKEN", mode="docker", image=image, env=given, secrets=given)
+    rig.wait_log(b"one ***\n")
+    rig.crash()
+    os.kill(pump := pump_of(rig), signal.SIGKILL)
+    until(lambda: not alive(pump), "the end of what reads the output")
+    rig.start()
+    go(rig)
+    rig.wait("uploading")
+    assert rig.log() == b"one ***\ntwo ***\n"
+    assert b"s3cret" not in rig.folder.joinpath("state.json").read_bytes()

@@ -19,6 +19,7 @@ from dstack_cloud.db import open_database
 from dstack_cloud.domain.jobs import Confidential, JobSpec, SavedPath
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.domain.runs import Instance, Job, Run
+from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.errors import HostKeyMismatch, RunnerUnreachable, SshError
 from dstack_cloud.orchestrator.couriers import Courier
@@ -53,6 +54,9 @@ class Lender:
 class Sealed:
     def open(self, sealed: bytes) -> Confidential:
         return Confidential()
+
+    def open_secret(self, secret: Secret) -> str:
+        return secret.sealed.decode()
 
 
 class Carried:

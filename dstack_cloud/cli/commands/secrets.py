@@ -1,0 +1,101 @@
+"""`dstack secrets`: values that every job of the project gets and nobody sees."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dstack_cloud.cli import output
+from dstack_cloud.cli.application import AsJson, Yes, application
+from dstack_cloud.cli.failures import say
+from dstack_cloud.client import Client
+from dstack_cloud.domain.secrets import check_name, unknown
+from dstack_cloud.errors import Conflict, UsageError
+
+SUBCOMMANDS = ("list", "add", "update", "delete")
+
+app = application("Keep secrets. Each is an environment variable of every job; nothing ever shows its value.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="As the job's environment has it.")]
+Value = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="VALUE", show_default=False, help="Better not here: without it you are asked, or stdin is read."
+    ),
+]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the names."""
+    found = Client().secrets()
+    if as_json:
+        output.print_json(found)
+    elif not found:
+        print("no secrets yet: `dstack secrets add NAME` adds one", file=sys.stderr)
+    else:
+        rows = [[secret["name"], output.age(secret["updated_at"])] for secret in found]
+        output.print_drawn(output.table(("SECRET", "UPDATED"), rows))
+
+
+@app.command()
+def add(name: Name, value: Value = None) -> None:
+    """Add one. Its value is asked for, or read from stdin where that is no terminal."""
+    check_name(name)
+    client = Client()
+    if name in _names(client):
+        raise Conflict(f"the project has a secret {name} already", f"`dstack secrets update {name}` changes it")
+    client.add_secret(name, _read(name, value))
+    print(f"added {name}: jobs that start from now on have it")
+
+
+@app.command()
+def update(name: Name, value: Value = None) -> None:
+    """Give one another value."""
+    client = Client()
+    if name not in (known := _names(client)):
+        raise unknown(name, known)
+    client.update_secret(name, _read(name, value))
+    print(f"updated {name}: jobs that start from now on have the new value")
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False) -> None:
+    """Delete one."""
+    client = Client()
+    if name not in (known := _names(client)):
+        raise unknown(name, known)
+    output.confirm(f"Delete the secret {name}?", yes=yes)
+    client.delete_secret(name)
+    print(f"deleted {name}")
+
+
+def _names(client: Client) -> list[str]:
+    return [secret["name"] for secret in client.secrets()]
+
+
+def _read(name: str, given: str | None) -> str:
+    """Before anything is asked the name was found to be right."""
+    if given is not None:
+        say(f"note: your shell's history keeps that value; `dstack secrets update {name}` asks for it instead")
+        return given
+    if sys.stdin.isatty():
+        return _ask(name)
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError("what came on stdin isn't UTF-8 text", "encode it, as base64") from error
+    # the end of line that `echo` and editors add
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _ask(name: str) -> str:
+    # not typer's: it prompts before it switches the echo off, and what is typed in between is lost
+    from getpass import getpass
+
+    try:
+        return getpass(f"Value of {name}: ", sys.stderr)
+    except EOFError:
+        raise typer.Abort from None
