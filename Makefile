@@ -5,7 +5,7 @@ UV := .cache/uv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench constraints clean
+.PHONY: help setup demo docs test check bench constraints clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ $(READY): constraints-dev.txt pyproject.toml .ci/install
 
 demo: $(READY)  ## train a small model through dstack on this computer, twice
 	@examples/demo.sh
+
+docs: $(READY)  ## write the pages that are made from the code
+	$(BIN)/python -m dstack_cloud.providers.page > docs/reference/providers.md
 
 test: $(READY)  ## run all tests; those that lack Docker or root are skipped with the reason (ARGS=… goes to pytest)
 	$(BIN)/pytest $(ARGS)

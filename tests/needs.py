@@ -79,4 +79,16 @@ def lacks_moto() -> str:
     return f"{', '.join(missing)} of moto[server] isn't installed" if missing else ""
 
 
-LACKS = {"docker": lacks_docker, "sandbox": lacks_sandbox, "seaweed": lacks_seaweed, "moto": lacks_moto}
+@functools.cache
+def lacks_browser() -> str:
+    """Why no page can be opened in a browser here; "" where one can."""
+    return "" if shutil.which("chromium") else "chromium isn't installed"
+
+
+LACKS = {
+    "browser": lacks_browser,
+    "docker": lacks_docker,
+    "sandbox": lacks_sandbox,
+    "seaweed": lacks_seaweed,
+    "moto": lacks_moto,
+}

@@ -208,11 +208,13 @@ class PortView(TypedDict):
 
 
 class AccessPort(TypedDict):
-    """`target` is the port of the machine's loopback behind which the program listens."""
+    """`target` is the port of the machine's loopback behind which the program listens; `page` what stands behind the port in the
+    address that a browser opens, with the token that the program asks for."""
 
     app: int
     local: int
     target: int
+    page: str
 
 
 class WayView(TypedDict):

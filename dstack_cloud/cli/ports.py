@@ -60,16 +60,18 @@ class _Served(Protocol):
 
 
 class _Way(NamedTuple):
-    """The program's own port, the one asked for here, the one there is, and what opens a stream to the program."""
+    """The program's own port, what of its address stands behind the port, the port asked for here, the one there is, and what opens
+    a stream to the program."""
 
     app: int
+    page: str
     wanted: int
     here: int
     open_stream: tunnel.Opener
 
     def __str__(self) -> str:
         taken = f" ({self.wanted} is taken here)" if self.here != self.wanted else ""
-        return f"port {self.app} at http://localhost:{self.here}{taken}"
+        return f"port {self.app} at http://localhost:{self.here}{self.page}{taken}"
 
 
 class _Closed(Exception):
@@ -138,11 +140,11 @@ class _JobPorts(threading.Thread):
 
     def _way(self, view: AccessView, port: AccessPort) -> _Way:
         """Raises HostKeyMismatch, and SshError where no port is free here."""
-        app, wanted, target = port["app"], port["local"], port["target"]
+        app, page, wanted, target = port["app"], port["page"], port["local"], port["target"]
         if view["endpoint"]:
             served = self._patiently(lambda: self._to_machine(view["endpoint"], trust_in(view), wanted, target))
         elif target == wanted:
-            return _Way(app, wanted, wanted, tunnel.to_this_computer(target))
+            return _Way(app, page, wanted, wanted, tunnel.to_this_computer(target))
         else:
             served = tunnel.Tunnel(wanted, tunnel.to_this_computer(target))
         with self._lock:
@@ -151,7 +153,7 @@ class _JobPorts(threading.Thread):
         if closed:
             served.close()
             raise _Closed
-        return _Way(app, wanted, served.port, tunnel.to_this_computer(served.port))
+        return _Way(app, page, wanted, served.port, tunnel.to_this_computer(served.port))
 
     def _to_machine(self, endpoint: str, trust: Trust, wanted: int, target: int) -> _Served:
         """Carried by the OpenSSH client where that can be had, else by paramiko. Raises SshError."""

@@ -17,8 +17,13 @@ class SavedPath(Frozen):
 
 
 class PortMapping(Frozen):
+    """`app`: what the program listens on; `local`: the port on the user's computer that leads to it. `page` is what of the address
+    stands behind the port; `token` the variable of the job's environment whose value it ends in."""
+
     app: int
     local: int
+    page: str = ""
+    token: str = ""
 
 
 class JobSpec(Frozen):
@@ -27,7 +32,8 @@ class JobSpec(Frozen):
     `image` None means: the default image where there is Docker, else a process group on the machine itself.
     `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once.
     `secrets` are the names of those that its workflow refers to: it isn't started without them.
-    `commands` run in one bash, each after the one before succeeded; empty means the image's own command.
+    `commands` run in one bash, each after the one before succeeded; empty means the image's own command. `installs`: they
+    install Python packages, for which a process group gets an environment of its own.
     """
 
     workflow: str
@@ -36,6 +42,7 @@ class JobSpec(Frozen):
     image: str | None = None
     entrypoint: tuple[str, ...] | None = None
     python: str | None = None
+    installs: bool = False
     working_dir: str = "."
     home_dir: str | None = None
     artifacts: tuple[SavedPath, ...] = ()

@@ -68,6 +68,7 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         if auth is None
         else {"username": fill(auth.username, secrets), "password": fill(auth.password, secrets)},
         "python": spec.python,
+        "installs": spec.installs,
         "working_dir": spec.working_dir,
         "home_dir": spec.home_dir,
         "inputs": errand_of(instance, job).inputs,

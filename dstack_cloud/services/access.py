@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from dstack_cloud.api import schemas
+from dstack_cloud.domain.jobs import PortMapping
 from dstack_cloud.domain.runs import Job
 from dstack_cloud.domain.states import InstanceStatus
 from dstack_cloud.orchestrator.dispatch import image_of
@@ -32,11 +35,24 @@ def _access(context: Context, job: Job) -> schemas.AccessView | None:
         "container": in_container,
         "folder": job.spec.working_dir,
         "ports": [
-            # a container's port is published under the local number; a process listens on its own
-            {"app": port.app, "local": port.local, "target": port.local if in_container else port.app}
+            {
+                "app": port.app,
+                "local": port.local,
+                # a container's port is published under the local number; a process listens on its own
+                "target": port.local if in_container else port.app,
+                "page": _page(context, job, port),
+            }
             for port in job.spec.ports
         ],
     }
+
+
+def _page(context: Context, job: Job, port: PortMapping) -> str:
+    """The token is unsealed for who may reach the job, and is shown nowhere else."""
+    if not port.token:
+        return port.page
+    token = context.sealer.open(job.sealed).env.get(port.token, "")
+    return f"{port.page}?{urlencode({'token': token})}" if token else port.page
 
 
 def _way(endpoint: str, trust: Trust) -> schemas.WayView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,11 +87,19 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         workflow=workflow,
         specs=tuple(specs),
         offers=tuple(offers),
-        confidential=providers.confidential(workflow, request["env"], run_name=run_name, args=request["args"]),
+        confidential=_with_tokens(
+            providers.confidential(workflow, request["env"], run_name=run_name, args=request["args"]), specs
+        ),
         needs_env=needed,
         secrets=tuple(known),
         warnings=tuple(_warnings([name for name in needed if name not in known], request)),
     )
+
+
+def _with_tokens(confidential: Confidential, specs: Sequence[JobSpec]) -> Confidential:
+    """A random token for each program that asks for one, unless the user has given it one."""
+    tokens = {port.token: secrets.token_hex(24) for spec in specs for port in spec.ports if port.token}
+    return confidential.model_copy(update={"env": tokens | confidential.env})
 
 
 def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:

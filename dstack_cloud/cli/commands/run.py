@@ -253,6 +253,19 @@ def _explain(context: typer.Context, name: str | None) -> None:
             f"there is no workflow {name!r}", f"there are: {', '.join(w['name'] for w in workflows) or 'none'}"
         )
     print(f"{found['name']}: {found['help'] or 'no help given'}")
-    print(f"  provider  {found['provider']}")
+    _explain_provider(found["provider"])
     print(f"  defined   {found['file']}:{found['line']}")
     print(f"\nUsage: dstack run {name} [OPTIONS] [ARGS]  (`dstack run -h` lists the options)")
+
+
+def _explain_provider(name: str) -> None:
+    from dstack_cloud.providers.description import describe
+    from dstack_cloud.providers.registry import PROVIDERS
+
+    if name not in PROVIDERS:
+        print(f"  provider  {name}")
+        return
+    described = describe(PROVIDERS[name])
+    print(f"  provider  {name}: {described.summary}")
+    for option, declared in described.options.items():
+        print(f"    {option:<13} {declared.description}")

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from dstack_cloud.domain.parsing import sentences
 from dstack_cloud.domain.parsing.dialect import read_options, spell
+from dstack_cloud.domain.parsing.known import BUILT_IN, Known
 from dstack_cloud.domain.parsing.model import Body, Workflow
 from dstack_cloud.domain.parsing.problems import Finding, Path, Problem, nearest, printable, written
 from dstack_cloud.domain.parsing.rules import bad_references, broken_rules, provider_of
 from dstack_cloud.domain.parsing.source import Fields, Items, Mark, Scalar, Tree, read
 from dstack_cloud.domain.parsing.values import found, is_name
+from dstack_cloud.providers.description import Description
 
 _VARIABLES = {"variables", "configs", "config"}
 LONGEST_WHERE = 200
@@ -30,10 +32,10 @@ class Checked:
     problems: list[Problem]
 
 
-def check(files: Sequence[tuple[str, str]]) -> Checked:
+def check(files: Sequence[tuple[str, str]], known: Known = BUILT_IN) -> Checked:
     """Reads (path, text) of every file of `.dstack`; those of variables are left to another reader. Never raises."""
     variables = any(_has_variables(path) for path, _ in files)
-    readings = [_File(path, variables) for path, _ in files if not _has_variables(path)]
+    readings = [_File(path, variables, known) for path, _ in files if not _has_variables(path)]
     texts = [text for path, text in files if not _has_variables(path)]
     for reading, text in zip(readings, texts, strict=True):
         reading.read(text)
@@ -57,8 +59,9 @@ class _Name:
 class _File:
     """One file: what was read of it, and what is wrong with it."""
 
-    def __init__(self, path: str, variables: bool) -> None:
+    def __init__(self, path: str, variables: bool, known: Known) -> None:
         self.path = path
+        self._known = known
         self.workflows: list[Workflow] = []
         self.problems: list[Problem] = []
         self.names: list[_Name] = []
@@ -106,11 +109,12 @@ class _File:
             )
             return
         self._note_name(tree, base)
-        spelled = spell(tree)
+        spelled = spell(tree, self._known)
         provider = provider_of(spelled.common)
-        options, findings = read_options(spelled.options)
-        body, refused = _validated(spelled.common, provider)
-        findings = [*spelled.findings, *findings, *refused, *broken_rules(spelled.common)]
+        described = self._known.of(provider)
+        options, findings = read_options(spelled.options, described.options)
+        body, refused = self._validated(spelled.common, described)
+        findings = [*spelled.findings, *findings, *refused, *broken_rules(spelled.common, spelled.options, described)]
         for finding in findings:
             self._place(root, base, finding, spelled.spelling)
         for finding in bad_references(tree, variables=self._variables):
@@ -121,6 +125,12 @@ class _File:
             self.workflows.append(
                 Workflow.model_construct(**values, file=self.path, line=tree.mark.line, options=options)
             )
+
+    def _validated(self, common: Fields, described: Description) -> tuple[Body | None, list[Finding]]:
+        try:
+            return Body.model_validate(common, context={"known": self._known}), []
+        except ValidationError as error:
+            return None, list(sentences.findings(error, described.spellings))
 
     def _note_name(self, tree: Fields, base: Path) -> None:
         name = tree.get("name")
@@ -137,13 +147,6 @@ class _File:
     def _add(self, mark: Mark, where: str, text: str, hint: str | None) -> None:
         texts = printable(where, LONGEST_WHERE), printable(text, LONGEST_TEXT), hint and printable(hint, LONGEST_TEXT)
         self.problems.append(Problem(self.path, mark.line, mark.column, *texts))
-
-
-def _validated(common: Fields, provider: str) -> tuple[Body | None, list[Finding]]:
-    try:
-        return Body.model_validate(common), []
-    except ValidationError as error:
-        return None, list(sentences.findings(error, provider))
 
 
 def _locate(root: Fields, path: Path, *, on_key: bool) -> tuple[Path, Mark]:

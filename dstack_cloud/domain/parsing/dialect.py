@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dstack_cloud.domain.parsing import values
-from dstack_cloud.domain.parsing.known import OPTIONS, PROVIDERS, SYNONYMS
+from dstack_cloud.domain.parsing.known import SYNONYMS, Known
 from dstack_cloud.domain.parsing.model import SECTIONS, Body
 from dstack_cloud.domain.parsing.problems import Finding
 from dstack_cloud.domain.parsing.rules import provider_of
 from dstack_cloud.domain.parsing.shapes import Collected
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
+from dstack_cloud.providers.options import Option
 
 
 @dataclass
@@ -26,20 +28,20 @@ class Spelled:
     findings: list[Finding] = field(default_factory=list)
 
 
-def spell(tree: Fields) -> Spelled:
+def spell(tree: Fields, known: Known) -> Spelled:
     """Sorts the fields of a workflow; unknown ones stay in `common`, for Pydantic to refuse."""
     spelled = Spelled(Fields(tree.mark, tree.flow), Fields(tree.mark, tree.flow))
     provider = provider_of(tree)
+    described = known.of(provider)
+    spellings = {**SYNONYMS, **described.spellings}
     for key in tree:
-        option = OPTIONS.get(key)
-        if option is not None and provider in PROVIDERS and provider not in option.providers:
-            hint = f"it is a field of {', '.join(option.providers)}"
-            if option.becomes in Body.model_fields:
-                hint = f"write `{option.becomes}`"
+        if key not in spellings and key not in Body.model_fields and (owners := known.owners(key)):
+            becomes = known.becomes(key)
+            hint = f"write `{becomes}`" if becomes in Body.model_fields else f"it is a field of {', '.join(owners)}"
             spelled.findings.append(Finding((key,), f"is no field of provider {provider}", hint, on_key=True))
         else:
-            becomes = (option.becomes if option else SYNONYMS.get(key)) or key
-            target = spelled.options if option and becomes in OPTIONS else spelled.common
+            becomes = spellings.get(key, key)
+            target = spelled.options if becomes in described.options else spelled.common
             _move(spelled, target, tree, (key, becomes))
     return spelled
 
@@ -47,7 +49,7 @@ def spell(tree: Fields) -> Spelled:
 def _move(spelled: Spelled, target: Fields, tree: Fields, keys: tuple[str, str]) -> None:
     key, becomes = keys
     value = tree[key]
-    known = becomes in Body.model_fields or becomes in OPTIONS
+    known = becomes in Body.model_fields or target is spelled.options
     if known and _is_null(value):
         return
     if becomes in target:
@@ -59,12 +61,14 @@ def _move(spelled: Spelled, target: Fields, tree: Fields, keys: tuple[str, str])
         spelled.spelling[becomes] = key
 
 
-def read_options(options: Fields) -> tuple[dict[str, str | tuple[str, ...]], list[Finding]]:
+def read_options(
+    options: Fields, declared: Mapping[str, Option]
+) -> tuple[dict[str, str | tuple[str, ...]], list[Finding]]:
     collected = Collected()
     read: dict[str, str | tuple[str, ...]] = {}
     for key, value in options.items():
-        kind = OPTIONS[key].kind
-        if kind == "texts" and isinstance(value, Items):
+        kind = declared[key].kind
+        if kind == "words" and isinstance(value, Items):
             read[key] = tuple(collected.read((key, index), values.text, item) for index, item in enumerate(value))
         else:
             read[key] = collected.read((key,), values.path(values.inside) if kind == "path" else values.text, value)

@@ -1,55 +1,64 @@
-"""The providers by name, and the fields that belong to some of them only."""
+"""The providers by name, and the fields that belong to some of them only: all of it as the providers declare it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
 
-PROVIDERS = (
-    "bash",
-    "docker",
-    "python",
-    "torchrun",
-    "lab",
-    "notebook",
-    "code",
-    "streamlit",
-    "gradio",
-    "fastapi",
-    "tensorboard",
-    "curl",
-    "ray",
-    "ssh",
-)
+from dstack_cloud.providers.description import Description, describe
+from dstack_cloud.providers.options import Option
+from dstack_cloud.providers.registry import PROVIDERS as CLASSES
 
-_SCRIPTS = ("python", "torchrun", "streamlit", "gradio", "ray")
-_PYTHON = (*_SCRIPTS, "lab", "notebook", "code", "fastapi", "tensorboard")
-
-
-@dataclass(frozen=True)
-class Option:
-    """`kind`: a `path` inside the working folder, a `text`, or `texts` (a list, or one string for the shell to split).
-
-    `becomes`: the field this is an older spelling of.
-    """
-
-    providers: tuple[str, ...]
-    kind: Literal["path", "text", "texts"]
-    description: str
-    becomes: str | None = None
-
-
-OPTIONS = {
-    "file": Option(_SCRIPTS, "path", "The script to run."),
-    "script": Option(_SCRIPTS, "path", "Another spelling of `file`.", becomes="file"),
-    "args": Option((*_SCRIPTS, "fastapi", "tensorboard"), "texts", "Arguments of the program: a list, or one string."),
-    "requirements": Option(_PYTHON, "path", "The requirements file to install first."),
-    "version": Option(_PYTHON, "text", "Another spelling of `python`.", becomes="python"),
-    "app": Option(("fastapi",), "text", "The application, as `module:name`."),
-    "logdir": Option(("tensorboard",), "path", "The folder with the event files."),
-    "url": Option(("curl",), "text", "What to download."),
-    "output": Option(("curl",), "path", "Where to put it."),
-}
+DESCRIBED: Mapping[str, Description] = {name: describe(provider) for name, provider in CLASSES.items()}
+PROVIDERS = tuple(DESCRIBED)
 
 # in every workflow; the right-hand spelling is the one that Workflow has
 SYNONYMS = {"depends-on": "deps", "environment": "env"}
+
+
+class Known:
+    """The built-in providers, and `custom` ones of the user's by what workflows call them; for one that couldn't be loaded, why
+    not."""
+
+    def __init__(self, custom: Mapping[str, Description | str] | None = None) -> None:
+        given = custom or {}
+        self.failures = {name: why for name, why in given.items() if isinstance(why, str)}
+        self._described = {**DESCRIBED, **{name: each for name, each in given.items() if isinstance(each, Description)}}
+        self._any = _any_of(self._described)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._described)
+
+    def describes(self, provider: str) -> bool:
+        return provider in self._described
+
+    def of(self, provider: str) -> Description:
+        """For an unknown one: a provider that has the options of all."""
+        return self._described.get(provider, self._any)
+
+    def owners(self, key: str) -> list[str]:
+        """The providers that have a field spelled so."""
+        return [name for name, described in self._described.items() if key in described.spellings]
+
+    def becomes(self, key: str) -> str:
+        """What some provider's field is read as."""
+        return self._any.spellings[key]
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self._any.spellings)
+
+    def option(self, name: str) -> Option | None:
+        return self._any.options.get(name)
+
+
+def _any_of(described: Mapping[str, Description]) -> Description:
+    options: dict[str, Option] = {}
+    synonyms: dict[str, str] = {}
+    for each in described.values():
+        options = {**each.options, **options}
+        synonyms = {**each.synonyms, **synonyms}
+    return Description("", options=options, synonyms=synonyms)
+
+
+BUILT_IN = Known()

@@ -17,6 +17,7 @@ from dstack_cloud.domain.parsing import shapes, sweeps, values
 from dstack_cloud.domain.parsing.dependencies import dependencies
 from dstack_cloud.domain.parsing.known import PROVIDERS
 from dstack_cloud.domain.resources import Frozen, SpotPolicy
+from dstack_cloud.providers.place import OWN_PATTERN
 
 _TEXT = {"type": ["string", "number", "boolean"]}
 _STRING = {"type": "string", "minLength": 1}
@@ -53,7 +54,11 @@ Name = Annotated[
     BeforeValidator(values.name),
     WithJsonSchema({"type": ["string", "number"], "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"}),
 ]
-ProviderName = Annotated[str, BeforeValidator(values.provider), WithJsonSchema({"enum": list(PROVIDERS)})]
+ProviderName = Annotated[
+    str,
+    BeforeValidator(values.provider),
+    WithJsonSchema({"anyOf": [{"enum": list(PROVIDERS)}, {"type": "string", "pattern": OWN_PATTERN}]}),
+]
 Python = Annotated[
     str, BeforeValidator(values.python), WithJsonSchema({"anyOf": [{"enum": list(values.PYTHONS)}, {"type": "number"}]})
 ]

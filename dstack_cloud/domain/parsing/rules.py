@@ -9,17 +9,21 @@ from dstack_cloud.domain.parsing.problems import Finding, Path, shown
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
 from dstack_cloud.domain.secrets import FIELDS, name_in
 from dstack_cloud.errors import ConfigurationError
+from dstack_cloud.providers.base import RUNNING_FIELDS
+from dstack_cloud.providers.description import Description
+
+# what to write where a field is missing
+_HINTS = {
+    "commands": "say what to run, or give an `image`",
+    "image": "name one, such as `image: python:3.11`",
+}
 
 
-def broken_rules(common: Fields) -> Iterator[Finding]:
-    """Findings about a workflow whose fields are spelled as in `Body`."""
-    provider = provider_of(common)
-    if provider == "bash" and "commands" not in common:
-        yield Finding((), "has no `commands`", "say what to run, or give an `image`")
-    if provider == "docker" and "image" not in common:
-        yield Finding((), "has no `image`, which provider docker needs", "name one, such as `image: python:3.11`")
-    if provider in ("bash", "docker"):
-        yield from _image_rules(common)
+def broken_rules(common: Fields, options: Fields, described: Description) -> Iterator[Finding]:
+    """Findings about a workflow whose fields are spelled as in `Body`, and as its provider declares them."""
+    if described.name:
+        yield from _provider_rules(common, options, described)
+    yield from _image_rules(common)
     resources = common.get("resources")
     if isinstance(resources, Fields) and "interruptible" in resources and "spot_policy" in resources:
         text = "says the same as `resources.spot_policy`, which is there too"
@@ -52,6 +56,20 @@ def bad_references(tree: Tree, at: Path = (), *, variables: bool) -> Iterator[Fi
             secret = at[:1] and at[0] in FIELDS and name_in(name)
             if isinstance(error, ConfigurationError) and not waits and not secret:
                 yield Finding(at, f"can't be filled in: {error.summary}", error.hint)
+
+
+def _provider_rules(common: Fields, options: Fields, described: Description) -> Iterator[Finding]:
+    needed = f"which provider {described.name} needs"
+    for field in described.needs:
+        if field not in common:
+            yield Finding((), f"has no `{field}`, {needed}", _HINTS.get(field, f"add `{field}:`"))
+    for name, option in described.options.items():
+        if option.required and name not in options:
+            yield Finding((), f"has no `{name}`, {needed}", f"add `{name}:`: {option.description}")
+    for field in RUNNING_FIELDS:
+        if field in common and field not in described.takes:
+            hint = "remove it, or use provider bash or docker"
+            yield Finding((field,), f"has no meaning with provider {described.name}", hint, on_key=True)
 
 
 def _image_rules(common: Fields) -> Iterator[Finding]:

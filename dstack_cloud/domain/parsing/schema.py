@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from dstack_cloud.domain.parsing.known import OPTIONS, SYNONYMS
+from dstack_cloud.domain.parsing.known import BUILT_IN, DESCRIBED, SYNONYMS
 from dstack_cloud.domain.parsing.model import WorkflowsFile
+from dstack_cloud.providers.description import Description
+from dstack_cloud.providers.place import OWN_PATTERN
 
 _KINDS: dict[str, dict[str, Any]] = {
     "path": {"type": "string"},
     "text": {"type": ["string", "number"]},
-    "texts": {"type": ["string", "array"], "items": {"type": ["string", "number", "boolean"]}},
+    "words": {"type": ["string", "array"], "items": {"type": ["string", "number", "boolean"]}},
 }
 
 
@@ -22,16 +25,37 @@ def json_schema() -> dict[str, Any]:
     properties = workflow["properties"]
     for older, name in SYNONYMS.items():
         properties[older] = {**properties[name], "description": f"Another spelling of `{name}`."}
-    for name, option in OPTIONS.items():
-        properties[name] = {
-            **_KINDS[option.kind],
-            "description": f"{option.description} Providers: {', '.join(option.providers)}.",
-        }
-    workflow["allOf"] = [_bound(name, list(option.providers)) for name, option in OPTIONS.items()]
+    for key in BUILT_IN.keys:
+        properties[key] = _option(key, properties)
+    bound = [_bound(key, BUILT_IN.owners(key)) for key in BUILT_IN.keys]
+    workflow["allOf"] = [*bound, *(_needing(described) for described in DESCRIBED.values() if _wanted(described))]
     schema["patternProperties"] = {"^x-": {"description": "A place for anchors; not read otherwise."}}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
 
 
+def _option(key: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    name = BUILT_IN.becomes(key)
+    option = BUILT_IN.option(name)
+    if option is None:
+        return {**common[name], "description": f"Another spelling of `{name}`."}
+    text = option.description if key == name else f"Another spelling of `{name}`."
+    return {**_KINDS[option.kind], "description": f"{text} Providers: {', '.join(BUILT_IN.owners(key))}."}
+
+
+def _wanted(described: Description) -> list[tuple[str, ...]]:
+    """For each field that must be there, the ways to spell it."""
+    options = [(name, *option.also) for name, option in described.options.items() if option.required]
+    return [*((name,) for name in described.needs), *options]
+
+
+def _needing(described: Description) -> dict[str, Any]:
+    condition = {"properties": {"provider": {"const": described.name}}, "required": ["provider"]}
+    wanted = [{"anyOf": [{"required": [key]} for key in spellings]} for spellings in _wanted(described)]
+    return {"if": condition, "then": {"allOf": wanted}}
+
+
 def _bound(field: str, providers: list[str]) -> dict[str, Any]:
-    then = {"properties": {"provider": {"enum": providers}}, "required": ["provider"]}
+    """A provider of the user's own may have a field of any name."""
+    own = {"pattern": OWN_PATTERN}
+    then = {"properties": {"provider": {"anyOf": [{"enum": providers}, own]}}, "required": ["provider"]}
     return {"if": {"required": [field]}, "then": then}

@@ -11,11 +11,12 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 
+from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from dstack_cloud.domain.durations import ALLOWED as DURATIONS
 from dstack_cloud.domain.durations import parse_duration
-from dstack_cloud.domain.parsing.known import PROVIDERS
+from dstack_cloud.domain.parsing.known import BUILT_IN, Known
 from dstack_cloud.domain.parsing.problems import Finding, nearest, nearest_hint, shown
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar
 from dstack_cloud.domain.sizes import ALLOWED as SIZES
@@ -107,11 +108,15 @@ def is_name(given: str) -> bool:
     return _NAME.fullmatch(given) is not None and len(given) <= LONGEST_NAME
 
 
-def provider(value: object) -> str:
+def provider(value: object, info: ValidationInfo) -> str:
+    """One that the context's `known` knows."""
     given = word(value)
-    if given in PROVIDERS:
+    known: Known = (info.context or {}).get("known", BUILT_IN)
+    if known.describes(given):
         return given
-    raise refuse(f"{shown(given)} isn't one that is known", nearest_hint(given, PROVIDERS, "providers"))
+    if given in known.failures:
+        raise refuse(f"{shown(given)} can't be used: {known.failures[given]}")
+    raise refuse(f"{shown(given)} isn't one that is known", nearest_hint(given, known.names, "providers"))
 
 
 def python(value: object) -> str:

@@ -29,7 +29,7 @@ def config(
     return {
         "Image": job.image,
         **_program(job),
-        "Env": [f"{name}={value}" for name, value in _environment(job, user).items()],
+        "Env": [f"{name}={value}" for name, value in {**_listening(publish), **_environment(job, user)}.items()],
         "WorkingDir": posixpath.normpath(posixpath.join(CONTAINER_WORK, job.working_dir)),
         "Labels": {ATTEMPT_LABEL: job.attempt},
         "ExposedPorts": {f"{port.app}/tcp": {} for port in job.ports},
@@ -86,6 +86,11 @@ def _program(job: Job) -> Json:
     if job.entrypoint:
         return {"Entrypoint": list(job.entrypoint), "Cmd": [text]}
     return {"Entrypoint": ["/bin/sh", "-c", script.CONTAINER_KEEPER, "dstack-job", text], "Cmd": []}
+
+
+def _listening(publish: bool) -> Json:
+    """Where a program has to listen: the engine doesn't lead to a container's 127.0.0.1."""
+    return {"DSTACK_LISTEN": "0.0.0.0"} if publish else {}  # noqa: S104 - told to the job's own programs
 
 
 def is_root(user: str) -> bool:

@@ -29,6 +29,7 @@ class Job(NamedTuple):
     env: dict[str, str]
     registry_auth: dict[str, str] | None
     python: str | None
+    installs: bool
     working_dir: str
     home_dir: str
     inputs: tuple[str, ...]
@@ -68,6 +69,7 @@ _OPTIONAL: dict[str, Any] = {
     "entrypoint": None,
     "registry_auth": None,
     "python": None,
+    "installs": False,
     "working_dir": ".",
     "home_dir": "/root",
     "gpus": 0,
@@ -112,6 +114,7 @@ def parse_job(raw: object) -> Job:
         values[key] = _mapping(key, values[key])
     if values["registry_auth"] is not None:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
+    values["installs"] = bool(values["installs"])
     values["ports"] = _ports(values["ports"])
     _check_inputs(values["inputs"], len(values["caches"]))
     for path in (values["working_dir"], *values["artifacts"], *values["caches"]):

@@ -54,7 +54,7 @@ class ProcessExecutor:
     def prepare(self, say: Say) -> None:
         version = self._job.python
         path = self._job.env.get("PATH") or os.environ.get("PATH", BASE_PATH)
-        if version is None and shutil.which("python", path=path):
+        if version is None and not self._job.installs and shutil.which("python", path=path):
             return
         say(f"looking for Python {version}" if version else "looking for Python")
         found = interpreter.find_interpreter(version)

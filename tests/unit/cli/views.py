@@ -35,7 +35,7 @@ def run(status: str = "running", exit_code: int | None = None, message: str = ""
 
 
 def access(local: int, target: int) -> AccessView:
-    ports: list[AccessPort] = [{"app": 8000, "local": local, "target": target}]
+    ports: list[AccessPort] = [{"app": 8000, "local": local, "target": target, "page": ""}]
     way: WayView = {"endpoint": "", "client_key": "", "host_keys": []}
     return {**way, "jumps": [], "job": "train", "attempt": "i", "container": False, "folder": ".", "ports": ports}
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dstack_cloud.domain import parsing, providers
-from dstack_cloud.domain.parsing.known import OPTIONS, PROVIDERS, SYNONYMS
+from dstack_cloud.domain.parsing.known import BUILT_IN, PROVIDERS, SYNONYMS
 from dstack_cloud.domain.parsing.model import Body, Resources
 from dstack_cloud.errors import DstackError
 
@@ -28,7 +28,7 @@ workflows:
 KEYS = [
     *Body.model_fields,
     *SYNONYMS,
-    *OPTIONS,
+    *BUILT_IN.keys,
     *Resources.model_fields,
     "path",
     "mount",

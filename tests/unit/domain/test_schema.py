@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dstack_cloud.domain import parsing
-from dstack_cloud.domain.parsing.known import OPTIONS, SYNONYMS
+from dstack_cloud.domain.parsing.known import BUILT_IN, SYNONYMS
 from dstack_cloud.domain.parsing.model import Body
 
 
@@ -35,7 +35,7 @@ def test_no_other_field_is_allowed_and_each_is_described() -> None:
 
 def test_every_spelling_that_is_read_is_in_it() -> None:
     workflow = parsing.json_schema()["$defs"]["Body"]
-    assert set(workflow["properties"]) == {*Body.model_fields, *SYNONYMS, *OPTIONS}
+    assert set(workflow["properties"]) == {*Body.model_fields, *SYNONYMS, *BUILT_IN.keys}
     assert workflow["required"] == ["name"]
 
 

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import re
+
+from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
+from dstack_cloud.providers.options import path, text, words
+from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+
+_APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+class FastApi(Provider):
+    """A FastAPI application (or any other of ASGI), served by Uvicorn."""
+
+    name = "fastapi"
+    example = "app: main:app\nrequirements: requirements.txt"
+    port = 8000
+    synonyms = PYTHON_SYNONYMS
+
+    app: str = text("The application, as `module:name`.")
+    args: tuple[str, ...] = words("More options for Uvicorn: a list, or one string.", default=())
+    requirements: str | None = path("A requirements file, installed first.", default=None)
+
+    def program(self, given: Given) -> Program:
+        if not _APP.fullmatch(self.app):
+            raise ValueError(f"`app` must be module:name, such as `main:app`; it is `{self.app}`")
+        options = f"--host {LISTEN} --port {given.port}"
+        serve = line(f"exec {PYTHON} -m uvicorn", options, rest=(*self.args, self.app))
+        return Program((*python_first(self.requirements, ["fastapi", "uvicorn"]), serve), given.image, installs=True)

@@ -1,0 +1,18 @@
+"""How a workflow names a provider of the user's own: `./providers/mine.py:Mine`."""
+
+from __future__ import annotations
+
+import re
+
+# a file in the working folder, and the class in it
+OWN_PATTERN = r"^\./(?!.*(^|/)\.\.(/|$))[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def is_own(name: str) -> bool:
+    return re.fullmatch(OWN_PATTERN, name) is not None
+
+
+def split(name: str) -> tuple[str, str]:
+    """(path relative to the working folder, class) of such a name."""
+    path, _, provider = name.removeprefix("./").rpartition(":")
+    return path, provider

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
+from dstack_cloud.providers.options import path, words
+from dstack_cloud.providers.shell import PYTHON, line, python_first
+
+
+class Python(Provider):
+    """A Python script, with what it requires installed first."""
+
+    name = "python"
+    example = "file: train.py\nargs: --epochs 5 ${{ run.args }}\nrequirements: requirements.txt"
+    synonyms = PYTHON_SYNONYMS
+
+    file: str = path("The script to run, relative to `working_dir`.", also=("script",))
+    args: tuple[str, ...] = words("Its arguments: a list, or one string that is split as a shell does.", default=())
+    requirements: str | None = path("A requirements file, installed first.", default=None)
+
+    def program(self, given: Given) -> Program:
+        commands = (*python_first(self.requirements), line(PYTHON, rest=(self.file, *self.args)))
+        return Program(commands, given.image, installs=self.requirements is not None)

@@ -1,0 +1,35 @@
+"""Lines of bash that several providers are made of."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+# where a program has to listen so that its port is reached: the runner sets the variable where 127.0.0.1 isn't enough
+LISTEN = '"${DSTACK_LISTEN:-127.0.0.1}"'
+PYTHON = '"$python"'
+
+_FIND_PYTHON = (
+    "python=$(command -v python || command -v python3)"
+    " || { echo 'error: there is no Python here: use an image that has it' >&2; exit 127; }"
+)
+_PIP = f"PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore {PYTHON} -m pip install --quiet --no-input"
+_IS_THERE = "import sys, importlib.util as u; sys.exit(any(u.find_spec(name) is None for name in sys.argv[1:]))"
+
+
+def python_first(requirements: str | None = None, packages: Sequence[str] = ()) -> tuple[str, ...]:
+    """Finds Python, and installs the requirements file and those of `packages` that aren't there. A package is named as pip knows
+    it; what is imported has the same name with `_`."""
+    lines = [_FIND_PYTHON]
+    if requirements:
+        lines.append(f"{_PIP} -r {shlex.quote(requirements)}")
+    if packages:
+        modules = shlex.join(package.replace("-", "_") for package in packages)
+        told = f"echo {shlex.quote('installing ' + ', '.join(packages))} >&2"
+        lines.append(f"{PYTHON} -c '{_IS_THERE}' {modules} || {{ {told}; {_PIP} {shlex.join(packages)}; }}")
+    return tuple(lines)
+
+
+def line(*words: str, rest: Sequence[str] = ()) -> str:
+    """One command: `words` are bash as they are, each of `rest` is quoted."""
+    return " ".join((*words, *map(shlex.quote, rest)))

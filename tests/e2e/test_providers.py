@@ -1,0 +1,138 @@
+"""Workflows of each kind, as processes of this computer; what a browser opens is opened in a browser."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browser import Browser
+from tests.e2e.conftest import User, until
+from tests.e2e.test_ports import free_ports
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[str]:
+    """The address of a server of the folder's files."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def workflow(user: User, fields: str) -> None:
+    user.workflows(f"workflows: [{{name: it, {fields}}}]")
+
+
+def told_address(process: subprocess.Popen[bytes]) -> str:
+    """Of the one port of the run; what comes after it is thrown away."""
+    assert process.stderr
+    stream = process.stderr
+    told = re.compile(rb"port \d+ at (http://\S+)")
+    address = until(lambda: told.search(stream.readline()), patience=180).group(1).decode()
+    threading.Thread(target=stream.read, daemon=True).start()
+    return str(address)
+
+
+@contextmanager
+def opened(user: User) -> Iterator[str]:
+    """The address that the run `it` prints; the run is stopped afterwards."""
+    process = user.start("run", "it", stdout=subprocess.DEVNULL)
+    try:
+        yield told_address(process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_script_with_its_arguments_and_exit_code(user: User) -> None:
+    user.write("src/say.py", "import sys\nprint(sys.argv[1:])\nsys.exit(len(sys.argv))\n")
+    workflow(user, "provider: python, working_dir: src, script: say.py, args: \"--x 'a b' ${{ run.args }}\"")
+    said = user("run", "it", "--", "1 2", "$HOME", code=5)
+    assert said.text == "['--x', 'a b', '1 2', '$HOME']\n"
+
+
+def test_requirements_are_installed_for_the_job_alone(user: User) -> None:
+    user.write("needs/setup.py", "from setuptools import setup\nsetup(name='tiny-need', py_modules=['tiny_need'])\n")
+    user.write("needs/tiny_need.py", "SAID = 'found it'\n")
+    user.write("needs.txt", "./needs\n")
+    user.write("use.py", "import tiny_need, sys\nprint(tiny_need.SAID, 'runners' in tiny_need.__file__)\n")
+    workflow(user, "provider: python, file: use.py, requirements: needs.txt")
+    assert user("run", "it").text.splitlines()[-1] == "found it True"
+
+
+def test_a_download_is_kept_as_an_artifact(user: User, tmp_path: Path) -> None:
+    (tmp_path / "a b.bin").write_bytes(b"x" * 70_000)
+    with site(tmp_path) as address:
+        workflow(user, f"provider: curl, url: '{address}/a%20b.bin', output: data/got.bin, artifacts: data")
+        assert "(70000 bytes)" in user("run", "it").text
+    [run] = user.runs()
+    user("artifacts", "download", run["name"], str(tmp_path / "out"))
+    [found] = (tmp_path / "out").rglob("got.bin")
+    assert found.read_bytes() == b"x" * 70_000
+
+
+def test_a_download_that_fails_says_so(user: User, tmp_path: Path) -> None:
+    with site(tmp_path) as address:
+        workflow(user, f"provider: curl, url: '{address}/nothing'")
+        said = user("run", "it", code=None)
+    assert said.code not in (0, 2)
+    assert f"{address}/nothing could not be downloaded" in said.text
+
+
+def test_a_machine_to_log_in_to(user: User) -> None:
+    user.write("mine.txt", "my file\n")
+    workflow(user, "provider: ssh")
+    name = user.submit("it")
+    user.wait_for_log(name, f"`dstack ssh {name}` opens a shell here")
+    assert user("ssh", name, "--", "cat", "mine.txt").text == "my file\n"
+    user("stop", name, "-y")
+    assert user.wait(name)["status"] == "stopped"
+
+
+@pytest.mark.browser
+def test_lab_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
+    user.write("notes.txt", "mine\n")
+    app, local = free_ports(2)
+    workflow(user, f"provider: lab, ports: '{app}:{local}'")
+    with opened(user) as address, Browser() as browser:
+        page, token = address.split("?token=")
+        assert page == f"http://localhost:{local}/lab"
+        assert "notes.txt" in browser.wait_for(address, "notes.txt")
+        assert "Password or token" in browser.wait_for(f"http://127.0.0.1:{local}/lab", "token")
+        [run] = user.runs()
+        shown = user("ps", "-a", "--json").text + user("logs", run["name"]).text
+        assert token not in shown
+    until(lambda: not list((user.home / "runners").glob("*/")))
+    kept = [path for path in user.home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert kept == []
+
+
+@pytest.mark.browser
+def test_a_streamlit_app_opens(user: User) -> None:
+    user.write("app.py", "import streamlit as st, sys\nst.title('Hello ' + sys.argv[1])\n")
+    [port] = free_ports(1)
+    workflow(user, f"provider: streamlit, file: app.py, args: from-here, ports: {port}")
+    with opened(user) as address, Browser() as browser:
+        browser.wait_for(address, "Hello from-here")
+
+
+@pytest.mark.browser
+def test_a_fastapi_application_opens(user: User) -> None:
+    user.write("src/main.py", "from fastapi import FastAPI\napp = FastAPI()\napp.get('/')(lambda: 'it answers')\n")
+    [port] = free_ports(1)
+    workflow(user, f"provider: fastapi, working_dir: src, app: 'main:app', ports: {port}")
+    with opened(user) as address, Browser() as browser:
+        browser.wait_for(address, "it answers")

@@ -1,0 +1,133 @@
+"""What each provider's options come down to, and what is refused of them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dstack_cloud.domain import providers
+from dstack_cloud.domain.jobs import JobSpec, PortMapping
+from dstack_cloud.domain.parsing.known import DESCRIBED
+from dstack_cloud.errors import ConfigurationError
+from dstack_cloud.providers.description import describe
+from dstack_cloud.providers.registry import PROVIDERS
+from tests.unit.domain.reading import problem, workflow
+
+ENOUGH = {
+    "file": "app.py",
+    "app": "main:app",
+    "logdir": "logs",
+    "url": "https://x.org/a.bin",
+    "image": "x",
+    "commands": "x",
+}
+
+
+def spec(fields: str, *args: str) -> JobSpec:
+    (only,) = providers.job_specs(workflow(fields), run_name="shady-1", args=args)
+    return only
+
+
+def enough(name: str, but: str = "") -> str:
+    """The fields that a provider needs."""
+    described = DESCRIBED[name]
+    wanted = [*described.needs, *(key for key, option in described.options.items() if option.required)]
+    return "\n".join([f"provider: {name}", *(f"{key}: {ENOUGH[key]}" for key in wanted if key != but)])
+
+
+BUILT = [name for name, described in DESCRIBED.items() if described.available]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_it_needs_is_enough(name: str) -> None:
+    made = spec(enough(name))
+    assert made.provider == name
+    assert [port.app for port in made.ports] == [port for port in [DESCRIBED[name].port] if port]
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [(name, key) for name, each in DESCRIBED.items() for key, option in each.options.items() if option.required],
+)
+def test_what_it_needs_must_be_there(name: str, missing: str) -> None:
+    found = problem(enough(name, but=missing))
+    assert found.text == f"the workflow has no `{missing}`, which provider {name} needs"
+    assert found.hint and found.hint.startswith(f"add `{missing}:`")
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_it_says_what_it_is(name: str) -> None:
+    described = describe(PROVIDERS[name])
+    assert described.summary.endswith(".")
+    assert all(option.description.endswith(".") for option in described.options.values())
+
+
+@pytest.mark.parametrize("name", [name for name, each in DESCRIBED.items() if "commands" not in each.takes])
+def test_commands_beside_a_program_are_refused(name: str) -> None:
+    found = problem(f"{enough(name)}\ncommands: [x]")
+    assert found.text == f"`commands` has no meaning with provider {name}"
+
+
+def test_python_beside_an_image_is_refused_with_every_provider() -> None:
+    assert "can't be chosen beside `image`" in problem("provider: lab\nimage: x\npython: 3.11").text
+
+
+def test_a_script_with_exact_arguments() -> None:
+    made = spec("provider: python\nscript: a b.py\nargs: --x 'y z' ${{ run.args }}\nversion: 3.10", "1 2", "$HOME")
+    assert shlex.split(made.commands[-1])[1:] == ["a b.py", "--x", "y z", "1 2", "$HOME"]
+    assert (made.python, made.installs) == ("3.10", False)
+
+
+def test_arguments_in_a_list() -> None:
+    made = spec(
+        "provider: python\nfile: a.py\nargs: [--lr, 0.00002, '${{ run.args }}', '${{ run.name }}.txt']", "1 2", "3"
+    )
+    assert shlex.split(made.commands[-1])[2:] == ["--lr", "0.00002", "1 2", "3", "shady-1.txt"]
+
+
+def test_requirements_come_first() -> None:
+    made = spec("provider: python\nfile: a.py\nrequirements: needs.txt")
+    assert made.commands[-2].endswith("-r needs.txt")
+    assert made.installs
+
+
+def test_the_workflow_chooses_the_port() -> None:
+    made = spec("provider: streamlit\nfile: a.py\nports: ['9000:8501', 9001]")
+    assert "--server.port=9000" in made.commands[-1]
+    assert made.ports == (PortMapping(app=9000, local=8501), PortMapping(app=9001, local=9001))
+
+
+@pytest.mark.parametrize(("name", "page"), [("lab", "/lab"), ("notebook", "/tree")])
+def test_a_page_with_a_token_that_is_in_no_command(name: str, page: str) -> None:
+    made = spec(f"provider: {name}")
+    assert made.ports == (PortMapping(app=8888, local=8888, page=page, token="JUPYTER_TOKEN"),)
+    assert "token" not in " ".join(made.commands).lower()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("provider: fastapi\napp: main", "`app` must be module:name, such as `main:app`; it is `main`"),
+        ("provider: curl\nurl: x.org/a", "`url` must begin with http://, https://, ftp://"),
+        ("provider: curl\nurl: https://x.org/", "ends in no file's name: say where to put it with `output`"),
+    ],
+)
+def test_options_that_make_no_sense(fields: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        spec(fields)
+    assert told in caught.value.summary
+
+
+def test_an_argument_leads_no_option_outside() -> None:
+    with pytest.raises(ConfigurationError, match="leaves the working folder"):
+        spec("provider: python\nfile: 'a/${{ run.args }}'", "../../x")
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_its_commands_are_bash(name: str, tmp_path: Path) -> None:
+    text = "\n".join(spec(enough(name)).commands)
+    done = subprocess.run(["bash", "-n", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
