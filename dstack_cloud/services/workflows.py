@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,7 +98,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
 
 def _with_tokens(confidential: Confidential, specs: Sequence[JobSpec]) -> Confidential:
     """A random token for each program that asks for one, unless the user has given it one."""
-    tokens = {port.token: secrets.token_hex(24) for spec in specs for port in spec.ports if port.token}
+    tokens = {port.token: os.urandom(24).hex() for spec in specs for port in spec.ports if port.token}
     return confidential.model_copy(update={"env": tokens | confidential.env})
 
 
