@@ -289,6 +289,17 @@ class RunView(TypedDict):
     jobs: list[JobView]
 
 
+class RestartRequest(TypedDict):
+    clear: bool
+
+
+class ResumedView(TypedDict):
+    """`logged`: the bytes of the log that each job of the run has from before."""
+
+    run: RunView
+    logged: dict[str, int]
+
+
 class StopRequestBody(TypedDict):
     abort: bool
     job: NotRequired[str]

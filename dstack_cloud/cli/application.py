@@ -18,6 +18,7 @@ _CommandLineError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")]
+Detach = Annotated[bool, typer.Option("-d", "--detach", help="Print the run's name and return.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", show_default=False, help="The run's name, like shady-1.")]
 RunOrJob = Annotated[
     str,

@@ -15,6 +15,8 @@ COMMANDS = {
     "attach": ("attach", "Follow a run again: its log, its ports on localhost"),
     "ssh": ("ssh", "Open a shell, or run a command, inside a running job"),
     "stop": ("stop", "Stop runs: artifacts are saved, unless aborted"),
+    "resume": ("resume", "Start a job again that has ended, with what it saved"),
+    "restart": ("restart", "Start a run again that has ended; --clear: from the beginning"),
     "artifacts": ("artifacts", "List and download what a run saved"),
     "secrets": ("secrets", "Keep secrets, which every job has in its environment"),
     "rehearse": ("rehearse", "Run a workflow in the sandbox and interrupt it, to see what is lost"),
@@ -30,8 +32,7 @@ COMMANDS = {
 }
 ALIASES = {"status": "ps", "runs": "ps"}
 LATER = frozenset(
-    {"aws", "azure", "cost", "gcp", "init", "restart", "resume"}
-    | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"}
+    {"aws", "azure", "cost", "gcp", "init"} | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"}
 )
 _OPTIONS = ("--help", "--version", "--debug")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         OffersView,
         PlanView,
         PruneView,
+        ResumedView,
         RunnerView,
         RunRequest,
         RunView,
@@ -94,6 +95,14 @@ class Client:
         """Asks a run, or one job, to end; returns at once."""
         return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", {"abort": abort}))
 
+    def resume(self, name: str) -> ResumedView:
+        """Starts a job that has ended again, as its next attempt, with the artifacts that it saved."""
+        return cast("ResumedView", self._transport.call("POST", f"{self._run(name)}/resume"))
+
+    def restart(self, name: str, *, clear: bool = False) -> ResumedView:
+        """The same for all jobs of a run that didn't end well; with `clear` for all of them, and what they saved is removed."""
+        return cast("ResumedView", self._transport.call("POST", f"{self._run(name)}/restart", {"clear": clear}))
+
     def inflict(self, name: str, fault: str, value: float = 0.0) -> RunView:
         """Breaks the machine of a run, or of one job, on purpose; see `backends.base.Fault`."""
         body = {"fault": fault, "value": value}
@@ -103,12 +112,12 @@ class Client:
         """What its jobs have saved of their artifacts so far, oldest first."""
         return cast("list[SaveView]", self._transport.call("GET", f"{self._run(name)}/saves"))
 
-    def follow(self, name: str) -> Iterator[Frame]:
-        """Every change of the run (or of one job's) and every byte of the logs, until it has ended. Survives restarts of
-        the server."""
+    def follow(self, name: str, reached: Mapping[str, int] | None = None) -> Iterator[Frame]:
+        """Every change of the run (or of one job's) and every byte of the logs, until it has ended. `reached`: the bytes of each
+        job's log that aren't wanted again. Survives restarts of the server."""
         from dstack_cloud.client.follow import follow
 
-        return follow(lambda query: self._transport.stream(f"{self._run(name)}/follow", query))
+        return follow(lambda query: self._transport.stream(f"{self._run(name)}/follow", query), reached)
 
     def logs(
         self, name: str, *, since: float | None = None, attempt: int | None = None, follow: bool = False

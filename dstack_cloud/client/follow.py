@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,9 +39,9 @@ Opener = Callable[[Query], AbstractContextManager[Stream]]
 class _Follower:
     """`reached`: how many bytes of each job's log have been handed on. `heard_at`: when the last frame came."""
 
-    def __init__(self, open_stream: Opener) -> None:
+    def __init__(self, open_stream: Opener, reached: Mapping[str, int]) -> None:
         self._open = open_stream
-        self.reached: dict[str, int] = {}
+        self.reached = dict(reached)
         self.ended = False
         self.heard_at = time.monotonic()
 
@@ -75,9 +75,9 @@ class _Follower:
                 yield LogBytes(job, new)
 
 
-def follow(open_stream: Opener) -> Iterator[Frame]:
-    """Frames until the run has ended. Raises what the server answers, or ServerError where it stays away for 2 minutes."""
-    follower = _Follower(open_stream)
+def follow(open_stream: Opener, reached: Mapping[str, int] | None = None) -> Iterator[Frame]:
+    """Frames until the run has ended, of each job's log from `reached` on. Raises what the server answers, or ServerError where it stays away for 2 minutes."""
+    follower = _Follower(open_stream, reached or {})
     patience = Patience()
     while not follower.ended:
         try:

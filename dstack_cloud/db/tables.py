@@ -81,6 +81,7 @@ class JobRow(Queued, table=True):
     round: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     running_since: float | None = None
     ran: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    resumed_at: float | None = None
 
 
 class InstanceRow(Queued, table=True):

@@ -40,7 +40,7 @@ class Job:
 
     `searching_since` is when it began to look for its next machine (None: when it was submitted), `round` how often all offers
     were refused since. `started_at` is when its first attempt ran, `running_since` when the present one did, `ran` the seconds
-    of all before it.
+    of all before it. `resumed_at` is when it was last started again by hand, after its end.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Job:
     round: int = 0
     running_since: float | None = None
     ran: float = 0.0
+    resumed_at: float | None = None
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     _J.UPLOADING: frozenset({_J.DONE}) | _LEAVING | _ENDINGS,
     _J.STOPPING: frozenset({_J.ABORTING, _J.DONE}) | _ENDINGS,
     _J.ABORTING: frozenset({_J.ABORTED, _J.DONE, _J.FAILED, _J.STOPPED}),
-    **{status: frozenset() for status in FINISHED},
+    # only `dstack resume` and `dstack restart` do this: nothing comes back by itself
+    **{status: frozenset({_J.PENDING}) for status in FINISHED},
 }
 
 INSTANCE_TRANSITIONS: Mapping[InstanceStatus, frozenset[InstanceStatus]] = {

@@ -38,8 +38,15 @@ def _place(world: World, job: Job) -> None:
         withdraw_outputs(world, stopped := plan.stopped(job, world.clock()))
         world.save_job(stopped, next_check_in=None)
         return
-    launches = world.database.instances.of_jobs([job.id])
-    attempt = plan.launch_attempt(job, launches)
+    everything = world.database.instances.of_jobs([job.id])
+    attempt = plan.launch_attempt(job, everything)
+    launches = plan.since_resumed(job, everything)
+    if len(launches) < len(everything) and any(launch.status.alive for launch in everything):
+        # never two on one job: the step that sees it gone wakes this one
+        world.save_job(
+            replace(job, message="waiting until its former machine is gone"), next_check_in=world.timing.poll
+        )
+        return
     refused = placement.refused_in(launches, attempt, job.round)
     try:
         offers, busy = find_offers(world, job)
@@ -218,7 +225,7 @@ def _go_on_elsewhere(
         decided = plan.stopped(counted, now)
     elif longest is not None and plan.ran_for(counted, now) >= longest:
         decided = plan.finish(counted, JobStatus.FAILED, now, reason="max_duration", message=plan.OUT_OF_TIME)
-    elif why := plan.too_many_lost(launches):
+    elif why := plan.too_many_lost(plan.since_resumed(job, launches)):
         decided = plan.finish(counted, JobStatus.FAILED, now, reason="lost", message=why)
     else:
         decided = plan.resubmitted(counted, instance, ending, now)

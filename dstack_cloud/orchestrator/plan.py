@@ -135,6 +135,31 @@ def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job
     )
 
 
+def resumed(job: Job, now: float) -> Job:
+    """A job that has ended starts again by hand, as its next attempt: what it ran before counts for no limit."""
+    return replace(
+        job,
+        status=check_job(job.status, JobStatus.PENDING),
+        stop_request="",
+        instance_id="",
+        exit_code=None,
+        reason="",
+        message="",
+        finished_at=None,
+        searching_since=now,
+        resumed_at=now,
+        round=0,
+        running_since=None,
+        ran=0.0,
+        next_check_at=now,
+    )
+
+
+def since_resumed(job: Job, launches: Sequence[Instance]) -> list[Instance]:
+    """Those that count for where and how often it is tried."""
+    return [launch for launch in launches if job.resumed_at is None or launch.created_at >= job.resumed_at]
+
+
 def too_many_lost(launches: Sequence[Instance]) -> str:
     """Why the job isn't tried on yet another machine; "" while it is."""
     tried = [launch for launch in launches if launch.status is not InstanceStatus.REFUSED]

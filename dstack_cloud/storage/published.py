@@ -67,6 +67,12 @@ def withdraw(store: Store, place: JobPlace) -> None:
     _sweep(store, place, [manifest for manifest in manifests.values() if manifest.complete])
 
 
+def discard(store: Store, place: JobPlace) -> None:
+    """Removes all that was saved, for a job that is over and is to start again with nothing. Safe to repeat."""
+    store.delete([place.manifest(number) for number in _numbers(store, place)])
+    _sweep(store, place, [])
+
+
 def settle(store: Store, place: JobPlace) -> Manifest | None:
     """For a job that is over: all its files become objects in artifacts/ of the last attempt that saved any; what nothing
     names any more goes. The manifest that counts then; None: nothing was saved.

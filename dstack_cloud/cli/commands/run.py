@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
 import typer
 
-from dstack_cloud.cli import output, run_request, run_tables
-from dstack_cloud.cli.application import AsJson, Yes, application, takes
+from dstack_cloud.cli import output, run_request
+from dstack_cloud.cli.application import AsJson, Detach, Yes, application, takes
 from dstack_cloud.cli.failures import problem_line, say
 from dstack_cloud.cli.sources import read_sources
 from dstack_cloud.client import Client
 from dstack_cloud.errors import DstackError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from dstack_cloud.api.schemas import PlanView, RunRequest, RunView, WorkflowView
-    from dstack_cloud.client.follow import Frame
+    from dstack_cloud.api.schemas import PlanView, ResumedView, RunRequest, RunView, WorkflowView
+    from dstack_cloud.cli.following import Watch
     from dstack_cloud.client.listing import Listing
 
 TAKES_REST = True
-Watch: TypeAlias = "Callable[[Iterator[Frame]], Iterator[Frame]]"
 
 app = application()
 
 
 Name = Annotated[str | None, typer.Argument(metavar="WORKFLOW", help="Its name. Without: lists what there is.")]
 Args = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="What ${{ run.args }} stands for.")]
-Detach = Annotated[bool, typer.Option("-d", "--detach", help="Print the run's name and return.")]
 Tag = Annotated[str, typer.Option("-t", "--tag", metavar="TAG", show_default=False, help="A name for its outputs.")]
 Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K[=V]", help="A variable for the job.")]
 Backend = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only there. May be repeated.")]
@@ -173,24 +170,12 @@ def follow(
     client: Client, request: RunRequest, *, log: BinaryIO, quiet: bool = False, watch: Watch = lambda frames: frames
 ) -> RunView:
     """Submits the run and shows it to its end; its log goes to `log`. What is shown passes through `watch`."""
-    from dstack_cloud.cli.attached import Screen
-    from dstack_cloud.cli.interrupts import Interrupts
+    from dstack_cloud.cli.following import follow_started
 
-    with Interrupts() as interrupts:
-        run = client.submit(request)
-        interrupts.ready(lambda abort: _request_stop(client, run["name"], abort))
-        if not quiet:
-            output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
-        return Screen(log, client.access).show(watch(client.follow(run["name"])), run)
+    def submit() -> ResumedView:
+        return {"run": client.submit(request), "logged": {}}
 
-
-def _request_stop(client: Client, name: str, abort: bool) -> None:
-    from dstack_cloud.cli.failures import report
-
-    try:
-        client.stop(name, abort=abort)
-    except DstackError as error:
-        report(error)
+    return follow_started(client, submit, log=log, quiet=quiet, watch=watch)
 
 
 def _show_plan(plan: PlanView, as_json: bool) -> None:

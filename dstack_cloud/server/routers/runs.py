@@ -9,7 +9,7 @@ from starlette.concurrency import iterate_in_threadpool
 
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
-from dstack_cloud.services import access, logs, runs, workflows
+from dstack_cloud.services import access, logs, resuming, runs, workflows
 from dstack_cloud.services import follow as following
 
 router = APIRouter(prefix="/api/projects/{project}")
@@ -57,6 +57,16 @@ def get_access(project: str, run: str, context: ServerContext) -> list[schemas.A
 @router.post("/runs/{run}/stop")
 def stop(project: str, run: str, body: schemas.StopRequestBody, context: ServerContext) -> schemas.RunView:
     return runs.stop(context, project, run, abort=body["abort"])
+
+
+@router.post("/runs/{run}/resume")
+def resume(project: str, run: str, context: ServerContext) -> schemas.ResumedView:
+    return resuming.resume(context, project, run)
+
+
+@router.post("/runs/{run}/restart")
+def restart(project: str, run: str, body: schemas.RestartRequest, context: ServerContext) -> schemas.ResumedView:
+    return resuming.restart(context, project, run, clear=body["clear"])
 
 
 @router.get("/runs/{run}/follow")

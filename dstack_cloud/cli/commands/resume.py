@@ -1,0 +1,26 @@
+"""`dstack resume`: a job that has ended goes on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dstack_cloud.cli.application import AsJson, Detach, application
+from dstack_cloud.client import Client
+
+app = application()
+
+Job = Annotated[
+    str, typer.Argument(metavar="JOB", show_default=False, help="A job (shady-1.train), or the run of a single one.")
+]
+
+
+@app.command()
+def resume(job: Job, detach: Detach = False, as_json: AsJson = False) -> None:
+    """Start a job again that has ended: the same code and environment, and the artifacts that it saved."""
+    # a call that detaches doesn't pay for what follows
+    from dstack_cloud.cli.following import start_again
+
+    client = Client()
+    raise typer.Exit(start_again(client, lambda: client.resume(job), detach=detach, as_json=as_json))

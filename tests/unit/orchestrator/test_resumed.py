@@ -1,0 +1,68 @@
+"""A job that was started again by hand, under a simulated world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dstack_cloud.domain.runs import Job
+from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
+from dstack_cloud.orchestrator import plan
+from tests.fakes.simulation import Simulation
+from tests.unit.orchestrator.test_going_on import check_nothing_is_left, remote, until_running
+
+
+def resume(world: Simulation) -> Job:
+    return world.database.jobs.save(plan.resumed(world.job(), world.now))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_runs_once_more_whatever_fails(tmp_path: Path, seed: int) -> None:
+    world = remote(tmp_path, seed, fault=0.2, crash=0.2)
+    world.go(2000)
+    before = world.job().attempt
+    resume(world)
+    world.go(2000)
+    assert world.job().status.finished
+    assert world.job().attempt > before or world.job().status is JobStatus.FAILED
+    check_nothing_is_left(world)
+
+
+def test_it_waits_until_its_former_machine_is_gone(tmp_path: Path) -> None:
+    world = remote(tmp_path)
+    until_running(world)
+    world.database.jobs.save(plan.finish(world.job(), JobStatus.FAILED, world.now))
+    resume(world)
+    world.step_once()
+    assert world.job().message == "waiting until its former machine is gone"
+    world.go()
+    assert (world.job().status, world.job().attempt) == (JobStatus.DONE, 2)
+    first, second = world.launches()
+    assert first.terminated_at is not None and first.terminated_at <= second.created_at
+
+
+def test_refusals_from_before_count_no_more(tmp_path: Path) -> None:
+    world = remote(tmp_path)
+    world.backend.refuse = 100
+    world.go()
+    assert world.job().status is JobStatus.FAILED
+    world.backend.refuse = 0
+    world.now += 1
+    resume(world)
+    world.go()
+    assert world.job().status is JobStatus.DONE
+    assert [launch.status for launch in world.launches()][-1] is InstanceStatus.TERMINATED
+
+
+def test_lost_machines_from_before_count_no_more(tmp_path: Path) -> None:
+    world = remote(tmp_path)
+    until_running(world)
+    (one,) = world.launches()
+    lost = [replace(one, ending=Ending.LOST, wrong="gone", created_at=float(n)) for n in range(plan.MOST_LOST)]
+    failed = plan.finish(world.job(), JobStatus.FAILED, world.now)
+    assert plan.too_many_lost(plan.since_resumed(failed, lost))
+    again = plan.resumed(failed, 5.0)
+    assert plan.since_resumed(again, lost) == lost[5:]
+    assert not plan.too_many_lost(plan.since_resumed(again, lost))
