@@ -141,6 +141,7 @@ def main(home: Path, count: int) -> None:
         **{
             "workflow": "train",
             "args": [],
+            "variables": {},
             "env": {},
             "tag": "",
             "overrides": {},

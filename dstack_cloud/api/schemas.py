@@ -80,10 +80,11 @@ class CodeView(TypedDict):
 
 
 class RunRequest(TypedDict):
-    """`env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning."""
+    """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning."""
 
     files: list[SourceFile]
     workflow: str
+    variables: dict[str, str]
     args: list[str]
     env: dict[str, str]
     tag: str
@@ -191,9 +192,10 @@ class PlannedJob(TypedDict):
 
 
 class PlanView(TypedDict):
-    """`secrets`: the names of those that the jobs get."""
+    """`variables`: all that the workflow sees, with their values; `secrets`: the names of those that the jobs get."""
 
     workflow: str
+    variables: dict[str, str]
     jobs: list[PlannedJob]
     needs_env: list[str]
     secrets: list[str]
@@ -280,6 +282,7 @@ class RunView(TypedDict):
     project: str
     status: str
     tag: str
+    variables: dict[str, str]
     args: list[str]
     submitted_at: float
     finished_at: float | None

@@ -64,7 +64,7 @@ RUNS = Form(
     Run,
     RUN,
     read={"code": _read_code, "args": tuple},
-    write={"code": _write_code, "args": list},
+    write={"code": _write_code, "args": list, "variables": dict},
 )
 JOBS = Form(
     Job,

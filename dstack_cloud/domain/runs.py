@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dstack_cloud.domain.jobs import JobSpec
@@ -23,6 +24,8 @@ class CodeRef:
 
 @dataclass(frozen=True)
 class Run:
+    """`variables` are all that its workflow sees, with the values that it has in this run."""
+
     id: str
     project: str
     name: str
@@ -31,6 +34,7 @@ class Run:
     tag: str = ""
     args: tuple[str, ...] = ()
     created_at: float = 0.0
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

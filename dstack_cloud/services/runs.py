@@ -40,6 +40,7 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
             workflow=plan.workflow.name,
             code=None if source is None else CodeRef(**source),
             tag=request["tag"],
+            variables=plan.variables,
             args=tuple(request["args"]),
             created_at=context.world.clock(),
         )

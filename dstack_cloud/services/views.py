@@ -21,6 +21,7 @@ def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Ins
         "project": run.project,
         "status": str(run_status(list(jobs))),
         "tag": run.tag,
+        "variables": dict(run.variables),
         "args": list(run.args),
         "submitted_at": run.created_at,
         "finished_at": max((end for end in ends if end is not None), default=None) if finished else None,

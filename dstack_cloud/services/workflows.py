@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dstack_cloud import errors
@@ -12,6 +12,7 @@ from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
+from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
 from dstack_cloud.services import secrets, views
 from dstack_cloud.services.context import Context
 
@@ -37,6 +38,7 @@ class Plan:
     specs: tuple[JobSpec, ...]
     offers: tuple[tuple[Offer, ...], ...]
     confidential: Confidential
+    variables: dict[str, str]
     needs_env: tuple[str, ...]
     secrets: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -79,7 +81,9 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     _check_args(workflow, request["args"])
     _check_tag(request["tag"])
     known = secrets.check_usable(context, project, providers.secrets_of(workflow), workflow.name)
-    specs = providers.job_specs(workflow, run_name=run_name, args=request["args"], overrides=dict(request["overrides"]))
+    variables = checked.variables.overridden(workflow.name, request["variables"])
+    values = variables.values(workflow.name, run_name=run_name, args=request["args"])
+    specs = providers.job_specs(workflow, values, overrides=dict(request["overrides"]))
     specs = [_with_backends(context, project, spec) for spec in specs]
     offers = [tuple(_offers(context, project, spec)) for spec in specs]
     needed = tuple(providers.needs_env(workflow))
@@ -87,12 +91,11 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         workflow=workflow,
         specs=tuple(specs),
         offers=tuple(offers),
-        confidential=_with_tokens(
-            providers.confidential(workflow, request["env"], run_name=run_name, args=request["args"]), specs
-        ),
+        confidential=_with_tokens(providers.confidential(workflow, values, request["env"]), specs),
+        variables=values.variables,
         needs_env=needed,
         secrets=tuple(known),
-        warnings=tuple(_warnings([name for name in needed if name not in known], request)),
+        warnings=(*_warnings([name for name in needed if name not in known], request), *_hidden(values)),
     )
 
 
@@ -160,9 +163,18 @@ def _warnings(needed: Sequence[str], request: schemas.RunRequest) -> list[str]:
     return [f"{name} is not set here, so the job doesn't get it" for name in missing]
 
 
+def _hidden(values: Values) -> Iterator[str]:
+    for name in (*values.shared, *values.own):
+        if form(name) in SYSTEM_NAMES:
+            yield f"the variable `{name}` has the name of one that dstack sets itself: that value is used"
+        elif is_kept(environment_name(name)):
+            yield f"the variable `{name}` isn't put into the job's environment, where {environment_name(name)} means something else"
+
+
 def plan_view(plan: Plan) -> schemas.PlanView:
     return {
         "workflow": plan.workflow.name,
+        "variables": plan.variables,
         "jobs": [
             {
                 "name": spec.workflow,

@@ -76,6 +76,7 @@ def make_request(options: Options, behind_dashes: list[str]) -> RunRequest:
     return {
         "files": read_sources(Path.cwd()),
         "workflow": options.workflow or "",
+        "variables": {},
         "args": [*(options.args or []), *behind_dashes],
         "env": variables,
         "tag": options.tag,

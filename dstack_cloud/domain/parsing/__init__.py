@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dstack_cloud.domain.parsing.checking import Checked, check
-from dstack_cloud.domain.parsing.dumping import dump
+from dstack_cloud.domain.parsing.dumping import dump, dump_variables
 from dstack_cloud.domain.parsing.lookup import find
 from dstack_cloud.domain.parsing.model import Workflow
 from dstack_cloud.domain.parsing.problems import Problem
 from dstack_cloud.domain.parsing.schema import json_schema
 
-__all__ = ["Checked", "Problem", "Workflow", "check", "dump", "find", "json_schema"]
+__all__ = ["Checked", "Problem", "Workflow", "check", "dump", "dump_variables", "find", "json_schema"]

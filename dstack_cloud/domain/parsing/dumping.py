@@ -18,13 +18,26 @@ from dstack_cloud.domain.parsing.model import (
     Sweep,
     Workflow,
 )
+from dstack_cloud.domain.parsing.variables import GLOBAL
 from dstack_cloud.domain.sizes import exact_size
+from dstack_cloud.domain.variables import Variables
 
 
 def dump(workflows: Sequence[Workflow]) -> str:
     """YAML with `workflows:`; fields that have their default are left out."""
     tree = {"workflows": [_workflow(workflow) for workflow in workflows]}
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000)
+
+
+def dump_variables(variables: Variables) -> str:
+    """YAML with `variables:`; every value in quotes, so that it is read as the text it is."""
+    tree = {**({GLOBAL: variables.shared} if variables.shared else {}), **variables.own}
+    plain = {section: {name: _Quoted(value) for name, value in own.items()} for section, own in tree.items()}
+    return yaml.dump({"variables": plain}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000)
+
+
+class _Quoted(str):
+    pass
 
 
 class _Dumper(yaml.SafeDumper):
@@ -36,6 +49,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(
+    _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+)
 
 
 def _workflow(workflow: Workflow) -> dict[str, Any]:

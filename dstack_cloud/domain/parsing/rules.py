@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from dstack_cloud.domain.interpolation import KNOWN_NAMES, may_be_variable, references, refusal
+from dstack_cloud.domain.interpolation import may_be_variable, references, refusal
 from dstack_cloud.domain.parsing.problems import Finding, Path, shown
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
 from dstack_cloud.domain.secrets import FIELDS, name_in
+from dstack_cloud.domain.variables import KNOWN_NAMES
 from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.base import RUNNING_FIELDS
 from dstack_cloud.providers.description import Description
@@ -41,8 +42,8 @@ def provider_of(common: Fields) -> str:
     return "bash" if image is None or (isinstance(image, Scalar) and image.kind == "null") else "docker"
 
 
-def bad_references(tree: Tree, at: Path = (), *, variables: bool) -> Iterator[Finding]:
-    """`${{ }}` that can't be resolved, wherever they stand. `variables`: a variables file may define more names."""
+def bad_references(tree: Tree, at: Path = (), *, variables: Collection[str] | None) -> Iterator[Finding]:
+    """`${{ }}` that can't be resolved, wherever they stand. `variables`: those that the workflow sees; None: that isn't known."""
     if isinstance(tree, Fields):
         for key, value in tree.items():
             yield from bad_references(value, (*at, key), variables=variables)
@@ -51,8 +52,8 @@ def bad_references(tree: Tree, at: Path = (), *, variables: bool) -> Iterator[Fi
             yield from bad_references(item, (*at, index), variables=variables)
     else:
         for name in references(tree):
-            error = refusal(name, KNOWN_NAMES)
-            waits = variables and name is not None and may_be_variable(name)
+            error = refusal(name, [*(variables or ()), *KNOWN_NAMES])
+            waits = variables is None and name is not None and may_be_variable(name)
             secret = at[:1] and at[0] in FIELDS and name_in(name)
             if isinstance(error, ConfigurationError) and not waits and not secret:
                 yield Finding(at, f"can't be filled in: {error.summary}", error.hint)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from dstack_cloud.domain.interpolation import interpolate
 from dstack_cloud.domain.jobs import Confidential, RegistryAuth
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.values import env_key
-from dstack_cloud.domain.providers.filling import plain_values, secrets_of
-from dstack_cloud.domain.secrets import places
+from dstack_cloud.domain.providers.filling import fill_secret
+from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError
 
 
@@ -18,22 +17,16 @@ def needs_env(workflow: Workflow) -> list[str]:
     return [key for key, value in workflow.env.items() if value is None]
 
 
-def confidential(
-    workflow: Workflow, env: Mapping[str, str], *, run_name: str | None = None, args: Sequence[str] = ()
-) -> Confidential:
-    """The file's environment under the caller's, which wins; a variable that neither gives a value is left out.
-
-    `run_name` and `args` fill in `${{ run.* }}`; without them those are errors, never empty texts. Raises
-    ConfigurationError. `${{ secrets.NAME }}` become places, which are filled in when the job is handed to its runner.
-    """
+def confidential(workflow: Workflow, values: Values, env: Mapping[str, str]) -> Confidential:
+    """The workflow's variables, under the file's environment, under the caller's, which wins; a variable of the environment that
+    neither gives a value is left out. Raises ConfigurationError. `${{ secrets.NAME }}` become places,
+    which are filled in when the job is handed to its runner."""
     _check_caller(env)
-    values = places(secrets_of(workflow)) | ({} if run_name is None else plain_values(run_name, args))
-    given = {key: interpolate(value, values) for key, value in workflow.env.items() if value is not None}
-    login = workflow.registry_auth
-    auth = None
-    if login is not None:
-        auth = RegistryAuth(username=interpolate(login.username, values), password=interpolate(login.password, values))
-    return Confidential(env=given | dict(env), registry_auth=auth)
+    filled = fill_secret(workflow, values)
+    given = {key: value for key, value in filled.env.items() if value is not None}
+    login = filled.registry_auth
+    auth = None if login is None else RegistryAuth(username=login.username, password=login.password)
+    return Confidential(env={**values.environment, **given, **env}, registry_auth=auth)
 
 
 def _check_caller(env: Mapping[str, str]) -> None:

@@ -1,29 +1,107 @@
-"""`${{ run.* }}` in the strings of a workflow."""
+"""A workflow with the values of one job in its strings. Providers see it only so."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dstack_cloud.domain.interpolation import RUN_ARGS, RUN_NAME, references
+from dstack_cloud.domain.interpolation import interpolate, mentions, references, split, whole
 from dstack_cloud.domain.parsing import Workflow
-from dstack_cloud.domain.secrets import name_in
+from dstack_cloud.domain.parsing.model import Resources
+from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home
+from dstack_cloud.domain.secrets import name_in, places
+from dstack_cloud.domain.shell import writer
+from dstack_cloud.domain.shell_references import with_references
+from dstack_cloud.domain.variables import RUN_ARGS, Value, Values, form
 from dstack_cloud.errors import ConfigurationError
+from dstack_cloud.providers.options import Option
 
 
-def shell_values(run_name: str, args: Sequence[str]) -> dict[str, str]:
-    """For strings that a shell reads: each argument stays one word there, whatever is in it."""
-    return {RUN_NAME: run_name, RUN_ARGS: shlex.join(args)}
+def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> Workflow:
+    """`options`: as the workflow's provider declares them. Every string that may name something: `commands` and `setup` for a shell to read, a lone string of words split as a shell
+    does, all others as they are. Paths are checked once more: a value may hold `..`. Secrets in `commands` become references to
+    the shell's variables. Raises ConfigurationError."""
+    check_args(values.args)
+    filled = _Filling(values.named)
+    return workflow.model_copy(
+        update={
+            "image": workflow.image and filled.plain(workflow.image),
+            "commands": tuple(filled.shell(with_references(command)) for command in workflow.commands),
+            "setup": tuple(map(filled.shell, workflow.setup)),
+            "entrypoint": None if workflow.entrypoint is None else filled.words(workflow.entrypoint),
+            "working_dir": filled.path(workflow.working_dir, inside),
+            "home_dir": workflow.home_dir and filled.path(workflow.home_dir, absolute),
+            "artifacts": tuple(
+                saved.model_copy(update={"path": filled.path(saved.path, inside_or_home)})
+                for saved in workflow.artifacts
+            ),
+            "cache": tuple(
+                saved.model_copy(update={"path": filled.path(saved.path, inside_or_home)}) for saved in workflow.cache
+            ),
+            "resources": filled.resources(workflow.resources),
+            "options": {name: filled.option(given, options[name]) for name, given in workflow.options.items()},
+        }
+    )
 
 
-def plain_values(run_name: str, args: Sequence[str]) -> dict[str, str]:
-    """For strings that are taken as they are: arguments with a space between them."""
-    return {RUN_NAME: run_name, RUN_ARGS: " ".join(args)}
+def fill_secret(workflow: Workflow, values: Values) -> Workflow:
+    """Those strings that must not be kept in plain."""
+    filled = _Filling({**values.named, **places(secrets_of(workflow))})
+    env = {key: value if value is None else filled.plain(value) for key, value in workflow.env.items()}
+    login = workflow.registry_auth
+    if login is not None:
+        update = {"username": filled.plain(login.username), "password": filled.plain(login.password)}
+        login = login.model_copy(update=update)
+    return workflow.model_copy(update={"env": env, "registry_auth": login})
+
+
+class _Filling:
+    """`named`: values by `form`."""
+
+    def __init__(self, named: Mapping[str, Value]) -> None:
+        self._named = named
+
+    def plain(self, text: str) -> str:
+        return interpolate(text, self._named)
+
+    def shell(self, text: str) -> str:
+        return interpolate(text, self._named, writer(text))
+
+    def words(self, given: str | tuple[str, ...]) -> tuple[str, ...]:
+        """A string is split as a shell does, and what is put in stays whole; an item that is a list of words becomes its words."""
+        try:
+            parts = split(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise ConfigurationError(f"`{given}` has a quote that is never closed", "close it") from error
+        return tuple(word for part in parts for word in self._part(part))
+
+    def _part(self, part: str) -> Sequence[str]:
+        value = self._named.get(form(whole(part) or ""))
+        return value if isinstance(value, tuple) else [self.plain(part)]
+
+    def path(self, given: str, check: Callable[[str], str]) -> str:
+        try:
+            return check(self.plain(given))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the path `{given}` can't be used: {error.summary}", error.hint) from error
+
+    def resources(self, given: Resources) -> Resources:
+        names = {
+            field: tuple(map(self.plain, getattr(given, field))) for field in ("regions", "backends", "instance_types")
+        }
+        gpu = given.gpu
+        if gpu is not None and gpu.name is not None:
+            gpu = gpu.model_copy(update={"name": self.plain(gpu.name)})
+        return given.model_copy(update={**names, "gpu": gpu})
+
+    def option(self, given: str | tuple[str, ...], option: Option) -> str | tuple[str, ...]:
+        if option.kind == "words" or not isinstance(given, str):
+            return self.words(given)
+        return self.path(given, inside) if option.kind == "path" else self.plain(given)
 
 
 def uses_args(workflow: Workflow) -> bool:
     """Does any string of the workflow hold `${{ run.args }}`?"""
-    return any(RUN_ARGS in references(text) for text in _strings(workflow.model_dump()))
+    return any(mentions(text, RUN_ARGS) for text in _strings(workflow.model_dump()))
 
 
 def secrets_of(workflow: Workflow) -> tuple[str, ...]:

@@ -64,8 +64,9 @@ def survives(text: str) -> None:
     for workflow in checked.workflows:
         assert_round_trip(workflow)
         try:
-            providers.job_specs(workflow, run_name="shady-1", args=["a b"])
-            providers.confidential(workflow, {}, run_name="shady-1")
+            values = checked.variables.values(workflow.name, run_name="shady-1", args=["a b"])
+            providers.job_specs(workflow, values)
+            providers.confidential(workflow, values, {})
         except DstackError as error:
             assert error.summary
 

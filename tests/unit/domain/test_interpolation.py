@@ -32,7 +32,7 @@ def test_unclosed_is_refused(text: str) -> None:
 
 def test_an_unknown_name_lists_what_exists() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        interpolate("${{ run_name }}", VALUES)
+        interpolate("${{ run.nam }}", VALUES)
     assert caught.value.hint == "did you mean `${{ run.name }}`? what exists: `${{ run.args }}`, `${{ run.name }}`"
 
 

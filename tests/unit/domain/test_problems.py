@@ -142,9 +142,14 @@ def test_control_characters_of_the_file_do_not_reach_the_terminal() -> None:
     assert found.text.isprintable()
 
 
-def test_a_bare_name_waits_where_variables_are_defined() -> None:
+def test_a_name_waits_while_what_defines_it_has_problems() -> None:
     text = "workflows: [{name: a, commands: 'x ${{ size }} ${{ run.x }}'}]"
-    checked = parsing.check([(FILE, text), (".dstack/configs.yaml", "configs: {}")])
-    assert [each.text for each in checked.problems] == [
-        "`commands` can't be filled in: `${{ run.x }}` names nothing that is known"
+    checked = parsing.check([(FILE, text), (".dstack/configs.yaml", "configs: []")])
+    assert [(each.file, each.text.partition(":")[0]) for each in checked.problems] == [
+        (
+            ".dstack/configs.yaml",
+            "`configs` must be a mapping from `global` and workflows' names to variables, found an empty list",
+        ),
+        (FILE, "`commands` can't be filled in"),
     ]
+    assert "run.x" in checked.problems[1].text

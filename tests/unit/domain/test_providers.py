@@ -12,12 +12,13 @@ from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec, RegistryAuth, SavedPath
 from dstack_cloud.domain.resources import GpuRequirement, Requirements, SpotPolicy
 from dstack_cloud.domain.secrets import place
+from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError, NotAvailableYet, NotFound
 from tests.unit.domain.reading import check, workflow
 
 
 def spec(fields: str, args: tuple[str, ...] = (), **overrides: object) -> JobSpec:
-    (only,) = providers.job_specs(workflow(fields), run_name="shady-1", args=args, overrides=overrides)
+    (only,) = providers.job_specs(workflow(fields), Values("shady-1", "shady-1.w", args), overrides=overrides)
     return only
 
 
@@ -105,7 +106,7 @@ def test_overrides_win() -> None:
 )
 def test_wrong_overrides(overrides: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
-        providers.job_specs(workflow(""), run_name="shady-1", overrides=overrides)
+        providers.job_specs(workflow(""), Values("shady-1"), overrides=overrides)
 
 
 def test_an_argument_cannot_lead_a_path_outside() -> None:
@@ -137,8 +138,8 @@ def test_secrets_become_references_and_places() -> None:
     fields = "commands: ['a ${{ secrets.B }} ${{ run.args }}']\nimage: x\nenv: {U: 'u-${{ secrets.A }}'}"
     made = spec(fields, ("$x",))
     assert (made.commands, made.secrets) == (("a \"${B}\" '$x'",), ("A", "B"))
-    given = providers.confidential(workflow(fields), {}, run_name="shady-1")
-    assert given.env == {"U": f"u-{place('A')}"}
+    given = providers.confidential(workflow(fields), Values("shady-1", "shady-1.w"), {})
+    assert given.env == {"JOB_ID": "shady-1.w", "U": f"u-{place('A')}"}
 
 
 def test_retry_false_and_one_node_are_nothing_to_refuse() -> None:
@@ -153,15 +154,16 @@ def test_for_how_long_a_machine_is_looked_for(field: str, seconds: int | None) -
 def test_the_environment_of_the_caller_wins() -> None:
     given = workflow("env: [A=1, B, 'C=${{ run.name }}', D]\nimage: x\nregistry_auth: {username: me, password: 0123}")
     assert providers.needs_env(given) == ["B", "D"]
-    assert providers.confidential(given, {"A": "2", "B": "b"}, run_name="shady-1") == Confidential(
-        env={"A": "2", "B": "b", "C": "shady-1"}, registry_auth=RegistryAuth(username="me", password="0123")
+    assert providers.confidential(given, Values("shady-1", "shady-1.w"), {"A": "2", "B": "b"}) == Confidential(
+        env={"JOB_ID": "shady-1.w", "A": "2", "B": "b", "C": "shady-1"},
+        registry_auth=RegistryAuth(username="me", password="0123"),
     )
 
 
 @pytest.mark.parametrize("env", [{"A B": "1"}, {"": "1"}, {"A": "\0"}])
 def test_what_can_be_no_environment_is_refused(env: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        providers.confidential(workflow(""), env, run_name="shady-1")
+        providers.confidential(workflow(""), Values("shady-1"), env)
 
 
 def test_a_workflow_is_found_by_name() -> None:

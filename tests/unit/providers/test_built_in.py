@@ -11,6 +11,7 @@ import pytest
 from dstack_cloud.domain import providers
 from dstack_cloud.domain.jobs import JobSpec, PortMapping
 from dstack_cloud.domain.parsing.known import DESCRIBED
+from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.description import describe
 from dstack_cloud.providers.registry import PROVIDERS
@@ -27,7 +28,7 @@ ENOUGH = {
 
 
 def spec(fields: str, *args: str) -> JobSpec:
-    (only,) = providers.job_specs(workflow(fields), run_name="shady-1", args=args)
+    (only,) = providers.job_specs(workflow(fields), Values("shady-1", "shady-1.w", args))
     return only
 
 

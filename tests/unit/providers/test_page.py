@@ -8,6 +8,7 @@ import pytest
 
 from dstack_cloud.domain import providers
 from dstack_cloud.domain.parsing.known import DESCRIBED
+from dstack_cloud.domain.variables import Values
 from dstack_cloud.providers.page import page
 from tests.architecture.sources import PACKAGE
 from tests.unit.domain.reading import check
@@ -24,4 +25,4 @@ def test_its_examples_can_be_run(name: str) -> None:
     example = section.split("```yaml\n")[1].split("```")[0]
     checked = check(textwrap.dedent(example))
     assert checked.problems == []
-    assert providers.job_specs(checked.workflows[0], run_name="shady-1")[0].provider == name
+    assert providers.job_specs(checked.workflows[0], Values("shady-1"))[0].provider == name

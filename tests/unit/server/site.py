@@ -87,7 +87,7 @@ class Site:
     def submit(self, project: str = "main", **changes: Any) -> dict[str, Any]:
         request = {
             "files": [{"path": ".dstack/workflows.yaml", "text": WORKFLOWS}], "workflow": "train", "args": [],
-            "env": {}, "tag": "", "overrides": {}, "code": None, "local_python": "3.11", **changes,
+            "variables": {}, "env": {}, "tag": "", "overrides": {}, "code": None, "local_python": "3.11", **changes,
         }  # fmt: skip
         answer = self.ask("POST", f"/api/projects/{project}/runs", request)
         assert answer.status == 200, answer.body

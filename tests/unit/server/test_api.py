@@ -56,7 +56,7 @@ def test_a_run_is_submitted_listed_stopped_and_found(site: Site) -> None:
 def test_problems_in_a_file_are_listed_one_by_one(site: Site, workflow: str) -> None:
     body: dict[str, Any] = {
         "files": [{"path": "w.yaml", "text": "workflows:\n  - name: train\n    provider: nope\n"}],
-        "workflow": workflow, "args": [], "env": {}, "tag": "", "overrides": {}, "code": None, "local_python": "3.11",
+        "workflow": workflow, "args": [], "variables": {}, "env": {}, "tag": "", "overrides": {}, "code": None, "local_python": "3.11",
     }  # fmt: skip
     answer = site.ask("POST", "/api/projects/main/plan", body)
     assert (answer.status, answer.json()["code"]) == (400, "ConfigurationError")

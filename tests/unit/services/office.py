@@ -72,6 +72,7 @@ def request(**changes: Any) -> schemas.RunRequest:
     full: schemas.RunRequest = {
         "files": [{"path": ".dstack/workflows.yaml", "text": WORKFLOWS}],
         "workflow": "train",
+        "variables": {},
         "args": [],
         "env": {},
         "tag": "",

@@ -20,7 +20,7 @@ def test_what_is_submitted_is_sealed_and_waits_for_the_orchestrator(office: Offi
     job = office.job(view["name"])
     assert (view["status"], job.status, view["finished_at"]) == ("submitted", JobStatus.SUBMITTED, None)
     assert b"s3cret" not in job.sealed
-    assert office.sealer.open(job.sealed) == Confidential(env={"TOKEN": "s3cret"})
+    assert office.sealer.open(job.sealed) == Confidential(env={"JOB_ID": job.id, "TOKEN": "s3cret"})
     assert office.database.next_due() is not None
 
 

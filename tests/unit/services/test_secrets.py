@@ -42,6 +42,7 @@ def test_values_are_put_in_when_the_job_is_handed_over(office: Office) -> None:
     assert job["secrets"] == {"OTHER": "theirs", "TOKEN": "newer"}
     assert job["env"] == {
         "TOKEN": "newer", "OTHER": "mine", "URL": "x-newer", "PLAIN": "${{ secrets.TOKEN }}", "DSTACK_ATTEMPT": f"{name}-x",
+        "JOB_ID": f"{name}.train",
     }  # fmt: skip
 
 
