@@ -59,7 +59,7 @@ class Place:
     def written(self, value: Value) -> str:
         text = self._quoted(value)
         for _ in range(self.backquotes):
-            text = re.sub(r"[\\`]", r"\\\g<0>", text)
+            text = re.sub(r"[\\`$]", r"\\\g<0>", text)
         return text
 
     def _quoted(self, value: Value) -> str:
