@@ -58,7 +58,9 @@ def output(text: str) -> str:
 @example("a  b")
 @example("$HOME`id`\"'\\\\\n$(id)}")
 def test_a_value_arrives_whole(text: str, before: str, after: str, name: str, value: str) -> None:
-    assume(not ("${nothing" in text or "`" in text) or not re.search(r"[<>$]\(", value))  # bash reads a process there even between quotes
+    assume(
+        not ("${nothing" in text or "`" in text) or not re.search(r"[<>$]\(", value)
+    )  # bash reads a process there even between quotes
     value += "."  # `$(…)` takes line breaks off the end
     written = text.replace("V", name)
     filled = interpolate(written, {"name": value}, writer(written))
