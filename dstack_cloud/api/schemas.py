@@ -79,8 +79,18 @@ class CodeView(TypedDict):
     files: int
 
 
+class GitView(TypedDict):
+    """`remote` has no credentials, and is "" where there is none; `branch` is "" for a detached head, `commit` before the first."""
+
+    remote: str
+    branch: str
+    commit: str
+    dirty: bool
+
+
 class RunRequest(TypedDict):
-    """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning."""
+    """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning,
+    `git` where the folder is in no repository."""
 
     files: list[SourceFile]
     workflow: str
@@ -91,6 +101,7 @@ class RunRequest(TypedDict):
     overrides: Overrides
     code: CodeView | None
     local_python: str
+    git: NotRequired[GitView | None]
 
 
 class OfferView(TypedDict):
@@ -289,6 +300,7 @@ class RunView(TypedDict):
     exit_code: int | None
     cost: float
     code: CodeView | None
+    git: GitView | None
     jobs: list[JobView]
 
 

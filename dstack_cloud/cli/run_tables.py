@@ -12,7 +12,7 @@ from dstack_cloud.domain.refusals import text_of, words_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dstack_cloud.api.schemas import InstanceView, JobView, RunView
+    from dstack_cloud.api.schemas import GitView, InstanceView, JobView, RunView
 
 RUN_COLUMNS = ("RUN", "WORKFLOW", "SUBMITTED", "STATUS", "TAG")
 LIST_COLUMNS = (*RUN_COLUMNS, "MACHINE", "COST>")
@@ -91,9 +91,18 @@ def detail_lines(run: RunView) -> Iterator[str]:
     if run["code"]:
         code = run["code"]
         yield f"  code    {code['sha256'][:12]}, {count(code['files'], 'file')}, {size(code['size'])}"
+    if run["git"]:
+        yield f"  git     {_git(run['git'])}"
     yield f"  cost    {money(run['cost'])}"
     for job in run["jobs"]:
         yield from _job_lines(job)
+
+
+def _git(state: GitView) -> str:
+    """`main 1a2b3c4d5e6f of https://host/repo.git, with changes that weren't committed`."""
+    head = " ".join(part for part in (state["branch"], state["commit"][:12]) if part) or "no commit"
+    remote = f" of {state['remote']}" if state["remote"] else ""
+    return f"{head}{remote}{', with changes that were not committed' if state['dirty'] else ''}"
 
 
 def _job_lines(job: JobView) -> Iterator[str]:

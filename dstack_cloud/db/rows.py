@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Row, Table
 
 from dstack_cloud.db.tables import INSTANCE, JOB, RUN, SECRET
+from dstack_cloud.domain.git import GitState
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
@@ -56,6 +57,14 @@ def _write_code(code: CodeRef | None) -> dict[str, Any] | None:
     return None if code is None else asdict(code)
 
 
+def _read_git(value: dict[str, Any] | None) -> GitState | None:
+    return None if value is None else GitState(**value)
+
+
+def _write_git(state: GitState | None) -> dict[str, Any] | None:
+    return None if state is None else asdict(state)
+
+
 def _plain(model: JobSpec | Offer) -> dict[str, Any]:
     return model.model_dump(mode="json")
 
@@ -63,8 +72,8 @@ def _plain(model: JobSpec | Offer) -> dict[str, Any]:
 RUNS = Form(
     Run,
     RUN,
-    read={"code": _read_code, "args": tuple},
-    write={"code": _write_code, "args": list, "variables": dict},
+    read={"code": _read_code, "args": tuple, "git": _read_git},
+    write={"code": _write_code, "args": list, "variables": dict, "git": _write_git},
 )
 JOBS = Form(
     Job,

@@ -49,6 +49,7 @@ class RunRow(Base, table=True):
     variables: dict[str, str] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})
     args: list[str] = Field(sa_type=JSON)
     created_at: float
+    git: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class JobRow(Queued, table=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dstack_cloud.domain.git import GitState
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.states import FINISHED, Ending, InstanceStatus, JobStatus
@@ -35,6 +36,7 @@ class Run:
     args: tuple[str, ...] = ()
     created_at: float = 0.0
     variables: Mapping[str, str] = field(default_factory=dict)
+    git: GitState | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
+from dstack_cloud.domain.git import GitState, without_credentials
 from dstack_cloud.domain.names import new_run_name
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.runs import CodeRef, Job, Run, StopRequest
@@ -43,11 +44,16 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
             variables=plan.variables,
             args=tuple(request["args"]),
             created_at=context.world.clock(),
+            git=_git_state(request.get("git")),
         )
         if _add(context, run, _jobs(context, run, plan)):
             context.world.changes.notify()
             context.world.wake()
             return view(context, run)
+
+
+def _git_state(view: schemas.GitView | None) -> GitState | None:
+    return None if view is None else replace(GitState(**view), remote=without_credentials(view["remote"]))
 
 
 def _names(context: Context, prefix: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dstack_cloud.api import schemas
+from dstack_cloud.domain.git import GitState
 from dstack_cloud.domain.resources import Offer, describe
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
 
@@ -28,6 +29,7 @@ def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Ins
         "exit_code": codes[0] if codes else (jobs[0].exit_code if jobs else None),
         "cost": sum(view["cost"] for view in views),
         "code": code_view(run.code),
+        "git": git_view(run.git),
         "jobs": views,
     }
 
@@ -77,6 +79,12 @@ def cost(instance: Instance, now: float) -> float:
 
 def code_view(code: CodeRef | None) -> schemas.CodeView | None:
     return None if code is None else {"sha256": code.sha256, "size": code.size, "files": code.files}
+
+
+def git_view(state: GitState | None) -> schemas.GitView | None:
+    if state is None:
+        return None
+    return {"remote": state.remote, "branch": state.branch, "commit": state.commit, "dirty": state.dirty}
 
 
 def offer_view(offer: Offer) -> schemas.OfferView:

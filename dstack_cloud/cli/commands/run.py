@@ -133,7 +133,7 @@ def _add_environment(request: RunRequest, plan: PlanView) -> None:
 
 
 def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
-    from dstack_cloud.client import snapshot
+    from dstack_cloud.client import provenance, snapshot
 
     folder = Path.cwd()
     if not options.force:
@@ -145,6 +145,7 @@ def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Opt
     for warning in taken.warnings:
         output.warn(warning)
     request["code"] = taken.view
+    request["git"] = provenance.look(folder)
 
 
 def _approve(listing: Listing, *, yes: bool) -> None:

@@ -30,7 +30,7 @@ def run(status: str = "running", exit_code: int | None = None, message: str = ""
     return {
         "name": "shady-1", "workflow": "train", "project": "main", "status": status, "tag": "", "variables": {}, "args": ["--lr", "0.1"],
         "submitted_at": now - 310.5, "finished_at": now if ended else None, "exit_code": exit_code, "cost": 0.25,
-        "code": {"sha256": "ab" * 32, "size": 2048, "files": 3}, "jobs": [job(status, exit_code, message)],
+        "code": {"sha256": "ab" * 32, "size": 2048, "files": 3}, "git": None, "jobs": [job(status, exit_code, message)],
     }  # fmt: skip
 
 
