@@ -41,7 +41,7 @@ class ProblemView(TypedDict):
 
 
 class SourceFile(TypedDict):
-    """A file of `.dstack`, by its path relative to the working folder."""
+    """A file of `.dstack`, or of a provider that one names, by its path relative to the working folder."""
 
     path: str
     text: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dstack_cloud.api.locations import state_folder
 from dstack_cloud.errors import ConfigurationError, UsageError
+from dstack_cloud.providers import place
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import SourceFile
@@ -18,27 +19,28 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def read_sources(folder: Path) -> list[SourceFile]:
-    """All of `.dstack/*.yaml` and `.dstack/workflows/*.yaml`. Raises UsageError where there are none, ConfigurationError
-    for one that isn't text."""
-    place = folder / FOLDER
-    if not place.is_dir():
+    """All of `.dstack/*.yaml` and `.dstack/workflows/*.yaml`, and the files of providers that these name. Raises UsageError where
+    there are none, ConfigurationError for one that isn't text."""
+    home = folder / FOLDER
+    if not home.is_dir():
         raise UsageError(
             f"there is no {FOLDER} folder in {folder}",
             f"workflows are defined in {FOLDER}/workflows.yaml: create it, or run this in the folder that has it",
         )
     try:
-        paths = list(_paths(place))
+        paths = list(_paths(home))
     except OSError as error:
         raise UsageError(f"can't read {error.filename}: {error.strerror}", "make the folder readable") from error
     sources = [_read(folder, path) for path in paths]
     if not sources:
-        raise UsageError(f"there is no workflow file in {place}", f"create {FOLDER}/workflows.yaml")
-    return sources
+        raise UsageError(f"there is no workflow file in {home}", f"create {FOLDER}/workflows.yaml")
+    own = {place.split(name)[0] for source in sources for name in place.named_in(source["text"]) if place.is_own(name)}
+    return [*sources, *(_read(folder, folder / path) for path in sorted(own) if (folder / path).is_file())]
 
 
-def _paths(place: Path) -> Iterator[Path]:
-    is_state_folder = place == state_folder()  # in the home folder, where config.yaml is dstack's own
-    for folder in (place, place / "workflows"):
+def _paths(home: Path) -> Iterator[Path]:
+    is_state_folder = home == state_folder()  # in the home folder, where config.yaml is dstack's own
+    for folder in (home, home / "workflows"):
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
                 own = is_state_folder and path.name == "config.yaml"

@@ -17,7 +17,8 @@ _BEGINNING = """\
 
 A provider is the kind of program that a workflow runs. `provider:` names it; without it, it is `docker` where the workflow has an
 `image`, else `bash`. Each has options of its own, which stand beside [the fields of every workflow](workflows.md). `dstack validate`
-says where one is missing, misspelled, or has no meaning with that provider; `dstack run WORKFLOW -h` lists them.
+says where one is missing, misspelled, or has no meaning with that provider; `dstack run WORKFLOW -h` lists them. You can
+[write one of your own](own-providers.md).
 
 Options are filled in as everything else is: `${{ run.args }}` in `args` stays one word for each argument. No shell reads them: `$HOME`
 in `args` reaches the program as these five characters.

@@ -13,7 +13,7 @@ from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
-from dstack_cloud.services import secrets, views
+from dstack_cloud.services import own_providers, secrets, views
 from dstack_cloud.services.context import Context
 
 
@@ -56,7 +56,7 @@ def problem_view(problem: parsing.Problem) -> schemas.ProblemView:
 
 
 def check_files(files: Sequence[schemas.SourceFile]) -> schemas.CheckView:
-    checked = parsing.check([(file["path"], file["text"]) for file in files])
+    checked, _ = own_providers.check(files)
     return {
         "workflows": [
             {
@@ -74,7 +74,7 @@ def check_files(files: Sequence[schemas.SourceFile]) -> schemas.CheckView:
 
 def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run_name: str = "RUN") -> Plan:
     """Raises WorkflowProblems, NotFound, UsageError, NotAvailableYet, or the BackendError of a machine that can't do it."""
-    checked = parsing.check([(file["path"], file["text"]) for file in request["files"]])
+    checked, known_providers = own_providers.check(request["files"])
     if checked.problems:
         raise WorkflowProblems(checked.problems)
     workflow = parsing.find(checked.workflows, request["workflow"])
@@ -83,7 +83,8 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     known = secrets.check_usable(context, project, providers.secrets_of(workflow), workflow.name)
     variables = checked.variables.overridden(workflow.name, request["variables"])
     values = variables.values(workflow.name, run_name=run_name, args=request["args"])
-    specs = providers.job_specs(workflow, values, overrides=dict(request["overrides"]))
+    overrides = dict(request["overrides"])
+    specs = providers.job_specs(workflow, values, overrides=overrides, providers=known_providers)
     specs = [_with_backends(context, project, spec) for spec in specs]
     offers = [tuple(_offers(context, project, spec)) for spec in specs]
     needed = tuple(providers.needs_env(workflow))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -136,3 +137,20 @@ def test_a_fastapi_application_opens(user: User) -> None:
     workflow(user, f"provider: fastapi, working_dir: src, app: 'main:app', ports: {port}")
     with opened(user) as address, Browser() as browser:
         browser.wait_for(address, "it answers")
+
+
+def test_a_provider_of_the_users_own(user: User) -> None:
+    example = Path(__file__).parents[2] / "examples" / "own-provider"
+    shutil.copytree(example, user.folder, dirs_exist_ok=True)
+    assert user("validate").code == 0
+    assert user("run", "build", "--", "all").text.splitlines()[-1] == "built by make"
+    user.write("providers/make.py", "x = 1\ny = x / 0\n")
+    for command in (["validate"], ["run", "build"]):
+        assert (
+            "providers/make.py:2: ZeroDivisionError: division by zero"
+            in (said := user(*command, code=2)).text + said.err
+        )
+        assert "unknown field" not in said.text + said.err
+    user.write("providers/make.py", "while True: pass\n")
+    assert "providers/make.py didn't answer within 10 s" in user("run", "build", code=2).err
+    assert len(user.runs()) == 1

@@ -139,6 +139,8 @@ class _WorkflowsFile(File):
         described = self._known.of(provider)
         options, findings = read_options(spelled.options, described.options)
         body, refused = self._validated(spelled.common, described)
+        if provider in self._known.failures:  # any of them may be its own
+            refused = [each for each in refused if each.text != sentences.UNKNOWN]
         findings = [*spelled.findings, *findings, *refused, *broken_rules(spelled.common, spelled.options, described)]
         for finding in findings:
             self.place(root, base, _respelled(finding, spelled.spelling), "the workflow")

@@ -12,6 +12,7 @@ from dstack_cloud.domain.parsing.model import SECTIONS, Body
 from dstack_cloud.domain.parsing.problems import Finding, Path, nearest
 from dstack_cloud.domain.parsing.values import ERROR_TYPE, found
 
+UNKNOWN = "is an unknown field"
 _MAPPING_WANTED = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 
 
@@ -44,7 +45,7 @@ def _unknown(at: Path, options: Iterable[str]) -> Finding:
     names = _fields_at(at[:-1], options)
     near = nearest(str(at[-1]), names)
     hint = f"did you mean `{near}`?" if near else f"fields that exist here: {', '.join(names)}"
-    return Finding(at, "is an unknown field", hint, on_key=True)
+    return Finding(at, UNKNOWN, hint, on_key=True)
 
 
 def _fields_at(at: Path, options: Iterable[str]) -> list[str]:

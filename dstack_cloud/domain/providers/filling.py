@@ -17,9 +17,9 @@ from dstack_cloud.providers.options import Option
 
 
 def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> Workflow:
-    """`options`: as the workflow's provider declares them. Every string that may name something: `commands` and `setup` for a shell to read, a lone string of words split as a shell
+    """Every string that may name something: `commands` and `setup` for a shell to read, a lone string of words split as a shell
     does, all others as they are. Paths are checked once more: a value may hold `..`. Secrets in `commands` become references to
-    the shell's variables. Raises ConfigurationError."""
+    the shell's variables. `options`: as the workflow's provider declares them. Raises ConfigurationError."""
     check_args(values.args)
     filled = _Filling(values.named)
     return workflow.model_copy(
