@@ -26,4 +26,6 @@ class FastApi(Provider):
             raise ValueError(f"`app` must be module:name, such as `main:app`; it is `{self.app}`")
         options = f"--host {LISTEN} --port {given.port}"
         serve = line(f"exec {PYTHON} -m uvicorn", options, rest=(*self.args, self.app))
-        return Program((*python_first(self.requirements, ["fastapi", "uvicorn"]), serve), given.image, installs=True)
+        return Program(
+            (*python_first(self.requirements, ["fastapi", "uvicorn"], given.port), serve), given.image, installs=True
+        )

@@ -20,4 +20,4 @@ class Gradio(Provider):
     def program(self, given: Given) -> Program:
         place = f"GRADIO_SERVER_NAME={LISTEN} GRADIO_SERVER_PORT={given.port} GRADIO_ANALYTICS_ENABLED=False"
         serve = line(place, PYTHON, rest=(self.file, *self.args))
-        return Program((*python_first(self.requirements, ["gradio"]), serve), given.image, installs=True)
+        return Program((*python_first(self.requirements, ["gradio"], given.port), serve), given.image, installs=True)

@@ -19,7 +19,7 @@ class Lab(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None)
 
     def program(self, given: Given) -> Program:
-        commands = (*python_first(self.requirements, ["jupyterlab"]), _serve("jupyterlab", given))
+        commands = (*python_first(self.requirements, ["jupyterlab"], given.port), _serve("jupyterlab", given))
         return Program(commands, given.image, installs=True, page="/lab", token=TOKEN)
 
 
@@ -34,7 +34,7 @@ class Notebook(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None)
 
     def program(self, given: Given) -> Program:
-        commands = (*python_first(self.requirements, ["notebook"]), _serve("notebook", given))
+        commands = (*python_first(self.requirements, ["notebook"], given.port), _serve("notebook", given))
         return Program(commands, given.image, installs=True, page="/tree", token=TOKEN)
 
 

@@ -14,13 +14,22 @@ _FIND_PYTHON = (
     " || { echo 'error: there is no Python here: use an image that has it' >&2; exit 127; }"
 )
 _PIP = f"PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore {PYTHON} -m pip install --quiet --no-input"
+# as the programs themselves do: a port whose last connections still linger is free
+_IS_FREE = """import socket, sys
+try: socket.create_server(("127.0.0.1", int(sys.argv[1])))
+except OSError: sys.exit(1)"""
+_TAKEN = "error: port {port} is taken where the job runs: free it, or choose another one in `ports`"
 _IS_THERE = "import sys, importlib.util as u; sys.exit(any(u.find_spec(name) is None for name in sys.argv[1:]))"
 
 
-def python_first(requirements: str | None = None, packages: Sequence[str] = ()) -> tuple[str, ...]:
-    """Finds Python, and installs the requirements file and those of `packages` that aren't there. A package is named as pip knows
-    it; what is imported has the same name with `_`."""
+def python_first(
+    requirements: str | None = None, packages: Sequence[str] = (), port: int | None = None
+) -> tuple[str, ...]:
+    """Finds Python, ends the job where `port` is taken, and installs the requirements file and those of `packages` that aren't there.
+    A package is named as pip knows it; what is imported has the same name with `_`."""
     lines = [_FIND_PYTHON]
+    if port is not None:
+        lines.append(f"{PYTHON} -c '{_IS_FREE}' {port} || {{ echo '{_TAKEN.format(port=port)}' >&2; exit 1; }}")
     if requirements:
         lines.append(f"{_PIP} -r {shlex.quote(requirements)}")
     if packages:

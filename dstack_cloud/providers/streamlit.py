@@ -22,4 +22,4 @@ class Streamlit(Provider):
         quiet = "--browser.gatherUsageStats=false"
         app = (self.file, "--", *self.args) if self.args else (self.file,)
         serve = line(f"exec {PYTHON} -m streamlit run", options, quiet, rest=app)
-        return Program((*python_first(self.requirements, ["streamlit"]), serve), given.image, installs=True)
+        return Program((*python_first(self.requirements, ["streamlit"], given.port), serve), given.image, installs=True)

@@ -20,4 +20,6 @@ class TensorBoard(Provider):
     def program(self, given: Given) -> Program:
         options = f"--host {LISTEN} --port {given.port} --logdir"
         serve = line(f"exec {PYTHON} -m tensorboard.main", options, rest=(self.logdir, *self.args))
-        return Program((*python_first(self.requirements, ["tensorboard"]), serve), given.image, installs=True)
+        return Program(
+            (*python_first(self.requirements, ["tensorboard"], given.port), serve), given.image, installs=True
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import engine
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import User, until
 from tests.e2e.test_ports import free_ports
@@ -154,3 +157,25 @@ def test_a_provider_of_the_users_own(user: User) -> None:
     user.write("providers/make.py", "while True: pass\n")
     assert "providers/make.py didn't answer within 10 s" in user("run", "build", code=2).err
     assert len(user.runs()) == 1
+
+
+def test_a_port_that_is_taken(user: User) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        workflow(user, f"provider: lab, ports: {port}")
+        assert f"error: port {port} is taken where the job runs" in user("run", "it", code=1).text
+
+
+@pytest.mark.browser
+@pytest.mark.sandbox
+def test_a_fastapi_application_on_a_machine_opens(user: User) -> None:
+    engine.ensure_job_image()
+    engine.ensure_machine_image()
+    user.env["DSTACK_CA_BUNDLE"] = os.environ.get("SSL_CERT_FILE", "")
+    user.write("main.py", "from fastapi import FastAPI\napp = FastAPI()\napp.get('/')(lambda: 'it answers')\n")
+    [local] = free_ports(1)
+    workflow(user, f"provider: fastapi, app: 'main:app', ports: '8000:{local}', resources: {{backends: [sandbox]}}")
+    with opened(user) as address, Browser() as browser:
+        assert address == f"http://localhost:{local}"
+        browser.wait_for(address, "it answers")
+    engine.await_nothing_held(user)
