@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 90.0
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe",
+    # it is to talk to the page that is tested and to nobody else
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+)  # fmt: skip
 # what a person could read on the page, that of frames included
 TEXT = "document.title + '\\n' + (document.body ? document.body.innerText : '')"
 
@@ -23,8 +28,7 @@ class Browser:
         self._profile = Path(tempfile.mkdtemp(prefix="dstack-test-browser-"))
         to_it, self._write = os.pipe()
         self._read, from_it = os.pipe()
-        flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe"
-        line = f'exec chromium {flags} --user-data-dir="$1" about:blank 3<&{to_it} 4>&{from_it}'
+        line = f'exec chromium {" ".join(FLAGS)} --user-data-dir="$1" about:blank 3<&{to_it} 4>&{from_it}'
         self._process = subprocess.Popen(
             ["bash", "-c", line, "chromium", str(self._profile)],
             pass_fds=(to_it, from_it),
