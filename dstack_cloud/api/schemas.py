@@ -55,13 +55,34 @@ class WorkflowView(TypedDict):
     line: int
 
 
+class VariableView(TypedDict):
+    """`default` is its value where the command line gives no other; `shared`: it is a global one."""
+
+    name: str
+    default: str
+    shared: bool
+
+
+class WorkflowDetail(WorkflowView):
+    """`variables`: all that it sees, its own first; `takes_args`: it uses `${{ run.args }}`."""
+
+    variables: list[VariableView]
+    takes_args: bool
+
+
 class CheckRequest(TypedDict):
     files: list[SourceFile]
+
+
+class WorkflowRequest(TypedDict):
+    files: list[SourceFile]
+    workflow: str
 
 
 class CheckView(TypedDict):
     workflows: list[WorkflowView]
     problems: list[ProblemView]
+    warnings: list[ProblemView]
 
 
 class Overrides(TypedDict, total=False):

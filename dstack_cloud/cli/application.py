@@ -69,7 +69,8 @@ def takes(options: type[Options]) -> Callable[[Callable[[typer.Context, Options]
 
 def invoke(module: ModuleType, name: str, args: list[str]) -> int:
     """Runs `module.app`. A module with `DEFAULT` has subcommands, of which that one may be left out; one with
-    `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`."""
+    `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`; one with `arrange` says itself which words typer
+    reads, and what that `obj` is."""
     default = getattr(module, "DEFAULT", None)
     if default and args and args[0] not in (*module.SUBCOMMANDS, "-h", "--help"):
         args = [default, *args]
@@ -78,8 +79,11 @@ def invoke(module: ModuleType, name: str, args: list[str]) -> int:
         split = args.index("--")
         args, rest = args[:split], args[split + 1 :]
     command = cast("_Invocable", get_command(module.app))
+    found: object = rest
+    if hasattr(module, "arrange"):
+        args, found = module.arrange(command, args, rest)
     try:
-        code = command(args, prog_name=f"dstack {name}", standalone_mode=False, obj=rest)
+        code = command(args, prog_name=f"dstack {name}", standalone_mode=False, obj=found)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer makes an exit of its own out of it
             raise error.__context__ from None

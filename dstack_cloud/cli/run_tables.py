@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dstack_cloud.cli.output import age, count, duration, money, print_drawn, size, table
 from dstack_cloud.domain.refusals import text_of, words_of
+from dstack_cloud.domain.variables import as_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,6 +87,8 @@ def detail_lines(run: RunView) -> Iterator[str]:
     yield f"{run['name']}  {run['workflow']}  {run['status']}  submitted {age(run['submitted_at'])}"
     if run["tag"]:
         yield f"  tag     {run['tag']}"
+    if run["variables"]:
+        yield f"  vars    {as_options(run['variables'])}"
     if run["args"]:
         yield f"  args    {' '.join(run['args'])}"
     if run["code"]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SecretView,
         ServerView,
         SourceFile,
+        WorkflowDetail,
     )
     from dstack_cloud.client.follow import Frame
 
@@ -66,6 +67,10 @@ class Client:
 
     def check(self, files: list[SourceFile]) -> CheckView:
         return cast("CheckView", self._transport.call("POST", f"{self._base}/check", {"files": files}))
+
+    def workflow(self, files: list[SourceFile], name: str) -> WorkflowDetail:
+        body = {"files": files, "workflow": name}
+        return cast("WorkflowDetail", self._transport.call("POST", f"{self._base}/workflow", body))
 
     def plan(self, request: RunRequest) -> PlanView:
         return cast("PlanView", self._transport.call("POST", f"{self._base}/plan", request))

@@ -5,6 +5,7 @@ In a name `-` and `_` are the same. Values are texts, spelled as in the file or 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +35,11 @@ def form(name: str) -> str:
 
 def environment_name(name: str) -> str:
     return form(name).upper()
+
+
+def as_options(variables: Mapping[str, str]) -> str:
+    """As a command line would give them: `--lr 0.1 --name 'a b'`."""
+    return " ".join(f"--{name} {shlex.quote(value)}" for name, value in variables.items())
 
 
 def find_name(name: str, among: Mapping[str, object] | Sequence[str]) -> str | None:

@@ -58,17 +58,34 @@ def problem_view(problem: parsing.Problem) -> schemas.ProblemView:
 def check_files(files: Sequence[schemas.SourceFile]) -> schemas.CheckView:
     checked, _ = own_providers.check(files)
     return {
-        "workflows": [
-            {
-                "name": workflow.name,
-                "help": workflow.help or "",
-                "provider": workflow.provider,
-                "file": workflow.file,
-                "line": workflow.line,
-            }
-            for workflow in checked.workflows
-        ],
+        "workflows": [_workflow_view(workflow) for workflow in checked.workflows],
         "problems": [problem_view(problem) for problem in checked.problems],
+        "warnings": [problem_view(problem) for problem in checked.warnings],
+    }
+
+
+def _workflow_view(workflow: parsing.Workflow) -> schemas.WorkflowView:
+    return {
+        "name": workflow.name,
+        "help": workflow.help or "",
+        "provider": workflow.provider,
+        "file": workflow.file,
+        "line": workflow.line,
+    }
+
+
+def describe_workflow(files: Sequence[schemas.SourceFile], name: str) -> schemas.WorkflowDetail:
+    """Raises WorkflowProblems, NotFound."""
+    checked = parsing.check([(file["path"], file["text"]) for file in files])
+    if checked.problems:
+        raise WorkflowProblems(checked.problems)
+    workflow = parsing.find(checked.workflows, name)
+    own = checked.variables.own.get(name, {})
+    seen = checked.variables.seen_by(name)
+    return {
+        **_workflow_view(workflow),
+        "variables": [{"name": each, "default": seen[each], "shared": each not in own} for each in seen],
+        "takes_args": providers.uses_args(workflow),
     }
 
 

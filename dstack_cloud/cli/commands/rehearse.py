@@ -12,6 +12,7 @@ from dstack_cloud.cli.application import AsJson, Yes, application, takes
 from dstack_cloud.cli.commands import run as running
 from dstack_cloud.cli.failures import INTERRUPTED, say
 from dstack_cloud.cli.rehearsal import Act, Rehearsal
+from dstack_cloud.cli.run_words import arrange as arrange
 from dstack_cloud.client import Client
 from dstack_cloud.errors import UsageError
 

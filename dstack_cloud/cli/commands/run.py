@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
@@ -12,12 +13,15 @@ import typer
 from dstack_cloud.cli import output, run_request
 from dstack_cloud.cli.application import AsJson, Detach, Yes, application, takes
 from dstack_cloud.cli.failures import problem_line, say
+from dstack_cloud.cli.run_words import Words, refuse_unused
+from dstack_cloud.cli.run_words import arrange as arrange
 from dstack_cloud.cli.sources import read_sources
 from dstack_cloud.client import Client
-from dstack_cloud.errors import DstackError, NotFound, UsageError
+from dstack_cloud.domain.variables import as_options
+from dstack_cloud.errors import DstackError, UsageError
 
 if TYPE_CHECKING:
-    from dstack_cloud.api.schemas import PlanView, ResumedView, RunRequest, RunView, WorkflowView
+    from dstack_cloud.api.schemas import PlanView, ResumedView, RunRequest, RunView, VariableView, WorkflowView
     from dstack_cloud.cli.following import Watch
     from dstack_cloud.client.listing import Listing
 
@@ -62,7 +66,7 @@ def run(context: typer.Context, options: Options) -> None:
     """Run a workflow and follow it. The exit code is the job's own."""
     if options.show_help:
         _explain(context, options.workflow)
-    elif options.workflow is None and context.obj:
+    elif options.workflow is None and context.obj.rest:
         raise UsageError("no workflow is named before `--`", "say `dstack run WORKFLOW -- ARGS`")
     elif options.workflow is None:
         _list(options.as_json)
@@ -71,14 +75,14 @@ def run(context: typer.Context, options: Options) -> None:
         raise typer.Exit(_run(Client(), make_request(options, context.obj), options))
 
 
-def make_request(options: Options, behind_dashes: list[str]) -> RunRequest:
-    variables = run_request.environment(options.env or [], os.environ)
+def make_request(options: Options, words: Words) -> RunRequest:
+    env = run_request.environment(options.env or [], os.environ)
     return {
         "files": read_sources(Path.cwd()),
         "workflow": options.workflow or "",
-        "variables": {},
-        "args": [*(options.args or []), *behind_dashes],
-        "env": variables,
+        "variables": dict(words.variables),
+        "args": [*(options.args or []), *words.rest],
+        "env": env,
         "tag": options.tag,
         "overrides": run_request.overrides(options.backend, options.spot, options.max_price, options.gpu),
         "code": None,
@@ -88,9 +92,12 @@ def make_request(options: Options, behind_dashes: list[str]) -> RunRequest:
 
 def refuse_options(words: list[str], context: typer.Context) -> None:
     known = [name[2:] for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
-    run_request.refuse_misspelled(words, [*known, "on-demand"])
+    workflow = context.obj.workflow
+    variables = [variable["name"] for variable in workflow["variables"]] if workflow else []
+    run_request.refuse_misspelled(words, [*known, "on-demand", *variables])
     if words[0].startswith("-"):
         raise UsageError(f"there is no option `{words[0]}`", "the workflow's name comes before what is meant for it")
+    refuse_unused(words[1:], workflow, known)
 
 
 def _run(client: Client, request: RunRequest, options: Options) -> int:
@@ -184,6 +191,8 @@ def _show_plan(plan: PlanView, as_json: bool) -> None:
     if as_json:
         output.print_json(plan)
         return
+    if plan["variables"]:
+        print(f"variables: {as_options(plan['variables'])}")
     for job in plan["jobs"]:
         image = f", image {job['image']}" if job["image"] else ""
         print(f"job {job['name']}: {job['provider']}{image}")
@@ -233,16 +242,23 @@ def _explain(context: typer.Context, name: str | None) -> None:
         print("\nWorkflows here:")
         _print_workflows(workflows)
         return
-    workflows = Client().check(read_sources(Path.cwd()))["workflows"]
-    found = next((workflow for workflow in workflows if workflow["name"] == name), None)
-    if found is None:
-        raise NotFound(
-            f"there is no workflow {name!r}", f"there are: {', '.join(w['name'] for w in workflows) or 'none'}"
-        )
+    found = context.obj.workflow or Client().workflow(read_sources(Path.cwd()), name)
     print(f"{found['name']}: {found['help'] or 'no help given'}")
     _explain_provider(found["provider"])
     print(f"  defined   {found['file']}:{found['line']}")
-    print(f"\nUsage: dstack run {name} [OPTIONS] [ARGS]  (`dstack run -h` lists the options)")
+    _explain_variables(found["variables"])
+    args = " [ARGS]" if found["takes_args"] else ""
+    print(f"\nUsage: dstack run {name} [OPTIONS]{args}  (`dstack run -h` lists dstack's own options)")
+
+
+def _explain_variables(variables: list[VariableView]) -> None:
+    if not variables:
+        return
+    print("\nVariables:")
+    width = max(len(variable["name"]) for variable in variables)
+    for variable in variables:
+        note = " (global)" if variable["shared"] else ""
+        print(f"  --{variable['name']:<{width}}  default is {shlex.quote(variable['default'])}{note}")
 
 
 def _explain_provider(name: str) -> None:

@@ -33,6 +33,8 @@ def validate(
     else:
         for problem in checked["problems"]:
             print(problem_line(problem))
+        for warning in checked["warnings"]:
+            output.warn(problem_line(warning))
         if not checked["problems"]:
             names = ", ".join(workflow["name"] for workflow in checked["workflows"]) or "none"
             print(f"no problems; workflows: {names}")

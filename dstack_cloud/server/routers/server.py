@@ -36,6 +36,12 @@ def get_schema() -> dict[str, Any]:
     return parsing.json_schema()
 
 
+@router.post("/api/projects/{project}/workflow")
+def workflow(project: str, body: schemas.WorkflowRequest, context: ServerContext) -> schemas.WorkflowDetail:
+    context.project(project)
+    return workflows.describe_workflow(body["files"], body["workflow"])
+
+
 @router.post("/api/projects/{project}/check")
 def check(project: str, body: schemas.CheckRequest, context: ServerContext) -> schemas.CheckView:
     context.project(project)

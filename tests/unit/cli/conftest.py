@@ -12,6 +12,7 @@ import pytest
 
 from dstack_cloud.cli.main import run
 from tests.fakes.unix_http import Reply, Request, reply_json, serving
+from tests.unit.cli import views
 
 BASE = "/api/projects/main"
 
@@ -27,7 +28,7 @@ class Backstage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.answers: dict[str, Any] = {"GET /runs/shady-1.train/access": []}
+        self.answers: dict[str, Any] = {"POST /workflow": views.workflow(), "GET /runs/shady-1.train/access": []}
         self.requests: list[Request] = []
 
     def __call__(self, request: Request) -> Reply:

@@ -56,7 +56,7 @@ def test_what_is_not_built_yet_says_so(dstack: Call, word: str) -> None:
 @pytest.mark.parametrize("word", [*COMMANDS, *ALIASES])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help_that_fits(server: Backstage, dstack: Call, word: str, flag: str) -> None:
-    server.answers["POST /check"] = {"workflows": [], "problems": []}
+    server.answers["POST /check"] = {"workflows": [], "problems": [], "warnings": []}
     code, out, _ = dstack(word, flag)
     assert code == 0
     assert out.startswith(f"Usage: dstack {word} ")

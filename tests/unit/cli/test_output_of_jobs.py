@@ -74,11 +74,15 @@ def test_downloads(server: Backstage, dstack: Call, folder: Path) -> None:
 
 def test_validate(server: Backstage, dstack: Call, folder: Path) -> None:
     workflow = {"name": "train", "help": "", "provider": "bash", "file": "f", "line": 1}
-    server.answers["POST /check"] = {"workflows": [workflow], "problems": []}
+    server.answers["POST /check"] = {"workflows": [workflow], "problems": [], "warnings": []}
     assert dstack("validate") == (0, "no problems; workflows: train\n", "")
     assert dstack("validate", ".dstack").code == 0
     problem = {"file": "f.yaml", "line": 3, "column": 7, "where": "x", "text": "wrong", "hint": "write it so"}
-    server.answers["POST /check"] = {"workflows": [], "problems": [problem, {**problem, "line": 0, "hint": None}]}
+    server.answers["POST /check"] = {
+        "workflows": [],
+        "problems": [problem, {**problem, "line": 0, "hint": None}],
+        "warnings": [],
+    }
     assert dstack("validate") == (2, "f.yaml:3:7: wrong (write it so)\nf.yaml: wrong\n", "")
     assert dstack("validate", "--json").code == 2
     assert dstack("validate", str(folder / "nowhere")).code == 2

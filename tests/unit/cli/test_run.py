@@ -113,7 +113,7 @@ def test_a_slip_starts_nothing(server: Backstage, dstack: Call, words: list[str]
     code, _, err = dstack("run", *words)
     assert code == 2
     assert f"{error}" in err
-    assert server.requests == []
+    assert not server.bodies("POST /plan")
 
 
 def test_behind_two_dashes_any_word_is_for_the_workflow(server: Backstage, dstack: Call) -> None:
@@ -195,7 +195,7 @@ def workflow(name: str) -> dict[str, Any]:
 
 
 def test_without_a_name_the_workflows_are_listed(server: Backstage, dstack: Call) -> None:
-    server.answers["POST /check"] = {"workflows": [workflow("train"), workflow("test")], "problems": []}
+    server.answers["POST /check"] = {"workflows": [workflow("train"), workflow("test")], "problems": [], "warnings": []}
     table = [
         "WORKFLOW  PROVIDER  HELP      FILE",
         "train     bash      trains it  .dstack/workflows.yaml",
@@ -207,11 +207,55 @@ def test_without_a_name_the_workflows_are_listed(server: Backstage, dstack: Call
 
 
 def test_help_of_a_workflow(server: Backstage, dstack: Call) -> None:
-    server.answers["POST /check"] = {"workflows": [workflow("train")], "problems": []}
-    code, out, _ = dstack("run", "train", "--help")
-    assert (code, out.splitlines()[0]) == (0, "train: trains it")
-    code, _, err = dstack("run", "other", "-h")
-    assert (code, err) == (2, "error: there is no workflow 'other'\nhint: there are: train\n")
+    server.answers["POST /workflow"] = views.workflow(batch__size="64", g_model="124M")
+    for words in (("train", "--help"), ("train", "-h"), ("-h", "train")):
+        code, out, _ = dstack("run", *words)
+        assert (code, out.splitlines()[0]) == (0, "train: no help given")
+        assert out.split("Variables:\n")[1].splitlines()[:3] == [
+            "  --batch-size  default is 64",
+            "  --model       default is 124M (global)",
+            "",
+        ]
+
+
+def test_variables_are_told_from_options_and_arguments(server: Backstage, dstack: Call) -> None:
+    ready(server)
+    server.answers["POST /workflow"] = views.workflow(batch__size="64", gpu="a", lr="1")
+    words = ["--gpu", "2", "train", "--batch_size=32", "-d", "--gpu", "big one", "--lr", "-0.1", "--x", "--", "--lr"]
+    assert dstack("run", *words).code == 0
+    (body,) = server.bodies("POST /runs")
+    assert body["variables"] == {"batch-size": "32", "gpu": "big one", "lr": "-0.1"}
+    assert (body["overrides"], body["args"]) == ({"gpu": "2"}, ["--x", "--lr"])
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--lr"], "`--lr` has no value\nhint: say `--lr VALUE`"),
+        (["--lr", "--", "5"], "`--lr` has no value"),
+        (["--lr", "-d"], "`--lr` has no value: `-d` follows it"),
+        (["--batch-size", "1", "--batch_size=2"], "`--batch_size` is given twice: 1 and 2"),
+        (["--epohcs", "5"], "there is no option `--epohcs`\nhint: did you mean `--epochs`?"),
+        (["--detetch"], "did you mean `--detach`?"),
+        (["--momentum", "1"], "doesn't use ${{ run.args }}, and its variables: --lr, --batch-size, --epochs"),
+    ],
+)
+def test_wrong_variables_start_nothing(server: Backstage, dstack: Call, words: list[str], error: str) -> None:
+    ready(server)
+    server.answers["POST /workflow"] = views.workflow(takes_args=False, lr="1", batch__size="64", epochs="3")
+    code, _, err = dstack("run", "train", *words)
+    assert (code, error in err) == (2, True), err
+    assert not server.bodies("POST /plan")
+
+
+@pytest.mark.parametrize(
+    "before", [["-e", "A=1"], ["-dt", "best"], ["-tbest"], ["--max-price=2", "--spot"], ["--json"]]
+)
+def test_the_name_is_found_behind_options(server: Backstage, dstack: Call, before: list[str]) -> None:
+    ready(server)
+    server.answers["POST /workflow"] = views.workflow(lr="1")
+    assert dstack("run", *before, "train", "--lr", "2", "-d").code == 0
+    assert server.bodies("POST /runs")[0]["variables"] == {"lr": "2"}
 
 
 def test_words_behind_dashes_need_a_workflow_before_them(server: Backstage, dstack: Call) -> None:

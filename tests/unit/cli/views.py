@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import time
 
-from dstack_cloud.api.schemas import AccessPort, AccessView, InstanceView, JobView, PlanView, RunView, WayView
+from dstack_cloud.api.schemas import (
+    AccessPort,
+    AccessView,
+    InstanceView,
+    JobView,
+    PlanView,
+    RunView,
+    WayView,
+    WorkflowDetail,
+)
 
 
 def instance(attempt: int = 1, wrong: str = "") -> InstanceView:
@@ -43,6 +52,7 @@ def access(local: int, target: int) -> AccessView:
 def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> PlanView:
     return {
         "workflow": "train",
+        "variables": {},
         "jobs": [
             {
                 "name": "train", "provider": "bash", "image": None, "paths": paths or [],
@@ -55,4 +65,15 @@ def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> 
         "needs_env": needs_env or [],
         "secrets": [],
         "warnings": [],
+    }  # fmt: skip
+
+
+def workflow(name: str = "train", *, takes_args: bool = True, **variables: str) -> WorkflowDetail:
+    """`g_x` is a global variable `x`."""
+    return {
+        "name": name, "help": "", "provider": "bash", "file": ".dstack/workflows.yaml", "line": 2, "takes_args": takes_args,
+        "variables": [
+            {"name": each.removeprefix("g_").replace("__", "-"), "default": value, "shared": each.startswith("g_")}
+            for each, value in variables.items()
+        ],
     }  # fmt: skip
