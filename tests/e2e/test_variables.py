@@ -1,9 +1,12 @@
 """Variables: from the file and the command line to the job."""
 
 import json
+import shutil
+from pathlib import Path
 
 from tests.e2e.conftest import User
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "variables"
 VARIABLES = """
     variables:
       global:
@@ -81,3 +84,11 @@ def test_a_slip_starts_nothing(user: User) -> None:
     assert "variables.yaml:1:13: there is no workflow `trian` (did you mean `train`?" in err
     assert "found a list" in err
     assert user.runs() == []
+
+
+def test_the_example(user: User) -> None:
+    shutil.copytree(EXAMPLE, user.folder, dirs_exist_ok=True)
+    text = user("run", "grow", "--steps", "4", "--shape", "linear", "--width=8").text
+    assert "**\n****\n******\n********\n" in text
+    assert "wrote curves/linear.txt" in text
+    assert "default is logistic" in user("run", "grow", "--help").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import yaml
@@ -24,6 +25,18 @@ workflows:
     ports: [6006, "8000:80"]
     deps: [data, "data:v1", {workflow: data}]
     resources: {gpu: {name: V100, count: 2}, memory: 16GB, interruptible: yes}
+"""
+USES = """\
+workflows: {name: train, commands: [run $variables_as_args, 'x "$lr" $model'], artifacts: [out/$model], env: {A: "$lr"}}
+"""
+VARIABLES = """\
+x-base: &base {lr: 0.1, name: "a 'b' $c"}
+variables:
+  global: {model: 124M, batch-size: 1}
+  train:
+    <<: *base
+    twremat: False
+    run_name: run1
 """
 KEYS = [
     *Body.model_fields,
@@ -71,6 +84,27 @@ def survives(text: str) -> None:
             assert error.summary
 
 
+def survives_as_variables(text: str) -> None:
+    """Beside a workflow that uses them on every way."""
+    checked = parsing.check([(".dstack/variables.yaml", text), (".dstack/workflows.yaml", USES)])
+    for problem in (*checked.problems, *checked.warnings):
+        assert problem.text.isprintable()
+        assert (problem.line >= 1, problem.column >= 1) == (True, True)
+    if checked.problems:
+        return
+    again = parsing.check([(".dstack/variables.yaml", parsing.dump_variables(checked.variables)), ("w.yaml", USES)])
+    assert (again.problems, again.variables) == ([], checked.variables)
+    (workflow,) = checked.workflows
+    values = checked.variables.values(workflow.name, run_name="shady-1")
+    try:
+        (spec,) = providers.job_specs(workflow, values)
+    except DstackError as error:
+        assert error.summary
+    else:
+        assert shlex.split(spec.commands[0]) == ["run", *values.as_args]
+    assert set(providers.confidential(workflow, values, {}).env) >= {"JOB_ID"}
+
+
 def assert_round_trip(workflow: parsing.Workflow) -> None:
     again = parsing.check([("w.yaml", parsing.dump([workflow]))])
     assert again.problems == []
@@ -107,6 +141,34 @@ def test_any_tree(tree: Any) -> None:
 @given(st.dictionaries(st.sampled_from(KEYS), trees, max_size=6))
 def test_any_fields_of_a_workflow(fields: dict[str, Any]) -> None:
     survives(yaml.safe_dump({"workflows": [{"name": "a", "commands": "x", **fields}]}))
+
+
+@quiet
+@given(
+    st.integers(0, len(VARIABLES)),
+    st.integers(0, 30),
+    st.text(max_size=8) | st.sampled_from(["\t", ": ", "&base", "*base", "- ", "{", "'", "train", "global:"]),
+)
+def test_good_variables_with_a_change_in_them(start: int, removed: int, put_in: str) -> None:
+    survives_as_variables(VARIABLES[:start] + put_in + VARIABLES[start + removed :])
+
+
+@quiet
+@given(trees | st.dictionaries(st.sampled_from(["global", "train", "trian"]), trees))
+def test_any_tree_of_variables(tree: Any) -> None:
+    survives_as_variables(yaml.safe_dump({"variables": tree}))
+
+
+variable_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,12}", fullmatch=True)
+variable_values = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+sections = st.dictionaries(variable_names, variable_values, max_size=4)
+
+
+@quiet
+@given(sections, sections)
+def test_variables_are_written_and_read_again(shared: dict[str, str], own: dict[str, str]) -> None:
+    text = yaml.safe_dump({"variables": {"global": shared, "train": own}}, allow_unicode=True)
+    survives_as_variables(text)
 
 
 words = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
