@@ -76,7 +76,7 @@ def _workflow_view(workflow: parsing.Workflow) -> schemas.WorkflowView:
 
 def describe_workflow(files: Sequence[schemas.SourceFile], name: str) -> schemas.WorkflowDetail:
     """Raises WorkflowProblems, NotFound."""
-    checked = parsing.check([(file["path"], file["text"]) for file in files])
+    checked, _ = own_providers.check(files)
     if checked.problems:
         raise WorkflowProblems(checked.problems)
     workflow = parsing.find(checked.workflows, name)
