@@ -213,6 +213,24 @@ class SecretValue(TypedDict):
     value: str
 
 
+class RemoteView(TypedDict):
+    """A Git remote that jobs can reach. `kind` is key or token."""
+
+    remote: str
+    kind: str
+    updated_at: float
+
+
+class RemoteRequest(TypedDict):
+    """`secret` is a private key (then `known_hosts` has the lines for its server) or a token."""
+
+    remote: str
+    kind: str
+    secret: str
+    username: str
+    known_hosts: str
+
+
 class PlannedJob(TypedDict):
     """`paths`: artifact and cache paths that must stay inside the working folder."""
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "restart": ("restart", "Start a run again that has ended; --clear: from the beginning"),
     "artifacts": ("artifacts", "List and download what a run saved"),
     "secrets": ("secrets", "Keep secrets, which every job has in its environment"),
+    "init": ("init", "Let jobs reach a private Git remote"),
     "rehearse": ("rehearse", "Run a workflow in the sandbox and interrupt it, to see what is lost"),
     "offers": ("offers", "List what machines fit, where, and for how much"),
     "instances": ("instances", "List the machines that exist now"),
@@ -31,9 +32,7 @@ COMMANDS = {
     "server": ("server", "Look at, start or stop the background server"),
 }
 ALIASES = {"status": "ps", "runs": "ps"}
-LATER = frozenset(
-    {"aws", "azure", "cost", "gcp", "init"} | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"}
-)
+LATER = frozenset({"aws", "azure", "cost", "gcp"} | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"})
 _OPTIONS = ("--help", "--version", "--debug")
 
 

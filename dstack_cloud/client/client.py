@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         OffersView,
         PlanView,
         PruneView,
+        RemoteRequest,
+        RemoteView,
         ResumedView,
         RunnerView,
         RunRequest,
@@ -167,6 +169,16 @@ class Client:
 
     def delete_secret(self, name: str) -> None:
         self._transport.call("DELETE", self._secret(name))
+
+    def remotes(self) -> list[RemoteView]:
+        """The Git remotes that there are credentials for; nothing tells one."""
+        return cast("list[RemoteView]", self._transport.call("GET", f"{self._base}/remotes"))
+
+    def put_remote(self, request: RemoteRequest) -> None:
+        self._transport.call("PUT", f"{self._base}/remotes", request)
+
+    def delete_remote(self, remote: str) -> None:
+        self._transport.call("DELETE", f"{self._base}/remotes", query={"remote": remote})
 
     def offers(self, request: OffersRequest) -> OffersView:
         return cast("OffersView", self._transport.call("POST", f"{self._base}/offers", request))

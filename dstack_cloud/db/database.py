@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, select
 
 from dstack_cloud.db import versions
+from dstack_cloud.db.credentials import SqlCredentials
 from dstack_cloud.db.engine import make_engine
 from dstack_cloud.db.repositories import SqlInstances, SqlJobs, SqlRuns
 from dstack_cloud.db.secrets import SqlSecrets
@@ -25,6 +26,7 @@ class SqlDatabase:
         self._jobs = SqlJobs(self._transactions)
         self._instances = SqlInstances(self._transactions)
         self._secrets = SqlSecrets(self._transactions)
+        self._credentials = SqlCredentials(self._transactions)
         self._next_due = _next_due()
 
     @property
@@ -42,6 +44,10 @@ class SqlDatabase:
     @property
     def secrets(self) -> SqlSecrets:
         return self._secrets
+
+    @property
+    def credentials(self) -> SqlCredentials:
+        return self._credentials
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._transactions.transaction()

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Row, Table
 
-from dstack_cloud.db.tables import INSTANCE, JOB, RUN, SECRET
-from dstack_cloud.domain.git import GitState
+from dstack_cloud.db.tables import CREDENTIAL, INSTANCE, JOB, RUN, SECRET
+from dstack_cloud.domain.git import Credential, GitState
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
@@ -88,3 +88,4 @@ INSTANCES = Form(
     write={"offer": _plain, "status": str, "ending": str},
 )
 SECRETS = Form(Secret, SECRET, read={}, write={})
+CREDENTIALS = Form(Credential, CREDENTIAL, read={}, write={})

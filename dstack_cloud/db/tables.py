@@ -125,7 +125,17 @@ class SecretRow(Base, table=True):
     updated_at: float
 
 
+class CredentialRow(Base, table=True):
+    __tablename__ = "credential"
+
+    project: str = Field(primary_key=True)
+    remote: str = Field(primary_key=True)
+    sealed: bytes
+    updated_at: float
+
+
 RUN: Table = Base.metadata.tables["run"]
 JOB: Table = Base.metadata.tables["job"]
 INSTANCE: Table = Base.metadata.tables["instance"]
 SECRET: Table = Base.metadata.tables["secret"]
+CREDENTIAL: Table = Base.metadata.tables["credential"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.runs import Instance, Job, Run
 from dstack_cloud.domain.secrets import Secret
 
@@ -88,6 +89,20 @@ class Secrets(Protocol):
         ...
 
 
+class Credentials(Protocol):
+    def put(self, credential: Credential) -> None:
+        """In the place of one for the same remote."""
+        ...
+
+    def of_project(self, project: str) -> list[Credential]:
+        """By remote."""
+        ...
+
+    def delete(self, project: str, remote: str) -> bool:
+        """Whether there was one."""
+        ...
+
+
 class Database(Protocol):
     """Repositories used inside one `transaction()` commit together or not at all; outside one, each call is its own."""
 
@@ -99,6 +114,8 @@ class Database(Protocol):
     def instances(self) -> Instances: ...
     @property
     def secrets(self) -> Secrets: ...
+    @property
+    def credentials(self) -> Credentials: ...
     def transaction(self) -> AbstractContextManager[None]: ...
     def next_due(self) -> float | None:
         """The earliest `next_check_at` of all rows that no one holds; None: nothing waits."""

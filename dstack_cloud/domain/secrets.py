@@ -35,6 +35,14 @@ class Secret:
     sealed: bytes
     updated_at: float
 
+    @property
+    def title(self) -> str:
+        return f"the secret {self.name}"
+
+    @property
+    def renewal(self) -> str:
+        return f"give it its value again with `dstack secrets update {self.name}`"
+
 
 def name_in(reference: str | None) -> str | None:
     """`TOKEN` of `secrets.TOKEN`; None for what isn't a secret's."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from dstack_cloud.backends.base import Capabilities
+from dstack_cloud.domain.git import Login, server_of
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.secrets import fill, gone
@@ -45,10 +47,25 @@ def secrets_of(world: World, job: Job) -> dict[str, str]:
     return found
 
 
+def logins_of(world: World, job: Job) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """What lets Git reach the project's private remotes: logins for the runner, and tokens by the variables that hold them."""
+    logins, tokens = [], {}
+    for number, credential in enumerate(world.database.credentials.of_project(job.project)):
+        server, login = server_of(credential.remote), Login(**json.loads(world.unsealer.open_secret(credential)))
+        if server.kind == "key":
+            logins.append({"host": server.host, "key": login.secret, "known_hosts": login.known_hosts})
+        else:
+            variable = f"DSTACK_GIT_TOKEN_{number}"
+            tokens[variable] = login.secret
+            logins.append({"origin": server.origin, "username": login.username, "variable": variable})
+    return logins, tokens
+
+
 def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
     """Confidential values are unsealed here, to go over the link and nowhere else. Raises ConfigurationError where that can't be."""
     spec = job.spec
     secrets = secrets_of(world, job)
+    logins, tokens = logins_of(world, job)
     confidential = world.unsealer.open(job.sealed)
     image = image_of(spec, capabilities)
     auth = confidential.registry_auth
@@ -62,8 +79,9 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "image": image,
         "commands": list(spec.commands),
         "entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
-        "env": {**secrets, **env, "DSTACK_ATTEMPT": instance.id},
-        "secrets": secrets,
+        "env": {**secrets, **env, **tokens, "DSTACK_ATTEMPT": instance.id},
+        "secrets": {**secrets, **tokens},
+        "git": logins,
         "registry_auth": None
         if auth is None
         else {"username": fill(auth.username, secrets), "password": fill(auth.password, secrets)},

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.courier.errand import Errand, MachineStore
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.domain.runs import Instance, Job
@@ -102,7 +103,7 @@ class Links(Protocol):
 
 class Unsealer(Protocol):
     def open(self, sealed: bytes) -> Confidential: ...
-    def open_secret(self, secret: Secret) -> str: ...
+    def open_secret(self, secret: Secret | Credential) -> str: ...
 
 
 class Changes:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.server.routers import artifacts, code, faults, machines, runs, secrets, server
+from dstack_cloud.server.routers import artifacts, code, faults, machines, remotes, runs, secrets, server
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.workflows import WorkflowProblems
 from dstack_cloud.version import __version__
@@ -79,7 +79,7 @@ def make_app(context: Context, home: Path) -> FastAPI:
     app.state.pid = os.getpid()
     app.state.requests = 0
     app.state.asked_at = time.monotonic()
-    for part in (server, runs, code, artifacts, machines, faults, secrets):
+    for part in (server, runs, code, artifacts, machines, faults, secrets, remotes):
         app.include_router(part.router)
     app.add_middleware(Presence, state=app.state)
     app.add_exception_handler(errors.DstackError, _on_error)

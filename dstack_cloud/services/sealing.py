@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dstack_cloud import errors
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential
 from dstack_cloud.domain.secrets import Secret
 
@@ -49,10 +50,9 @@ class Sealer:
     def seal_secret(self, value: str) -> bytes:
         return self._fernet.encrypt(value.encode())
 
-    def open_secret(self, secret: Secret) -> str:
+    def open_secret(self, secret: Secret | Credential) -> str:
         """Raises ConfigurationError where the key isn't the one that sealed it."""
-        again = f"give it its value again with `dstack secrets update {secret.name}`"
-        return self._opened(secret.sealed, f"the secret {secret.name}", again).decode()
+        return self._opened(secret.sealed, secret.title, secret.renewal).decode()
 
     def _opened(self, sealed: bytes, what: str, otherwise: str) -> bytes:
         from cryptography.fernet import InvalidToken

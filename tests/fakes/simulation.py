@@ -17,6 +17,7 @@ from typing import Any
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.db import open_database
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
@@ -231,7 +232,7 @@ class Open:
     def open(self, sealed: bytes) -> Confidential:
         return Confidential()
 
-    def open_secret(self, secret: Secret) -> str:
+    def open_secret(self, secret: Secret | Credential) -> str:
         return secret.sealed.decode()
 
 

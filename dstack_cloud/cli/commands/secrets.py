@@ -9,10 +9,10 @@ import typer
 
 from dstack_cloud.cli import output
 from dstack_cloud.cli.application import AsJson, Yes, application
-from dstack_cloud.cli.failures import say
+from dstack_cloud.cli.values import read_value
 from dstack_cloud.client import Client
 from dstack_cloud.domain.secrets import check_name, unknown
-from dstack_cloud.errors import Conflict, UsageError
+from dstack_cloud.errors import Conflict
 
 SUBCOMMANDS = ("list", "add", "update", "delete")
 
@@ -47,7 +47,7 @@ def add(name: Name, value: Value = None) -> None:
     client = Client()
     if name in _names(client):
         raise Conflict(f"the project has a secret {name} already", f"`dstack secrets update {name}` changes it")
-    client.add_secret(name, _read(name, value))
+    client.add_secret(name, read_value(f"Value of {name}", value, f"dstack secrets update {name}"))
     print(f"added {name}: jobs that start from now on have it")
 
 
@@ -57,7 +57,7 @@ def update(name: Name, value: Value = None) -> None:
     client = Client()
     if name not in (known := _names(client)):
         raise unknown(name, known)
-    client.update_secret(name, _read(name, value))
+    client.update_secret(name, read_value(f"Value of {name}", value, f"dstack secrets update {name}"))
     print(f"updated {name}: jobs that start from now on have the new value")
 
 
@@ -74,28 +74,3 @@ def delete(name: Name, yes: Yes = False) -> None:
 
 def _names(client: Client) -> list[str]:
     return [secret["name"] for secret in client.secrets()]
-
-
-def _read(name: str, given: str | None) -> str:
-    """Before anything is asked the name was found to be right."""
-    if given is not None:
-        say(f"note: your shell's history keeps that value; `dstack secrets update {name}` asks for it instead")
-        return given
-    if sys.stdin.isatty():
-        return _ask(name)
-    try:
-        text = sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise UsageError("what came on stdin isn't UTF-8 text", "encode it, as base64") from error
-    # the end of line that `echo` and editors add
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _ask(name: str) -> str:
-    # not typer's: it prompts before it switches the echo off, and what is typed in between is lost
-    from getpass import getpass
-
-    try:
-        return getpass(f"Value of {name}: ", sys.stderr)
-    except EOFError:
-        raise typer.Abort from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import threading
 import time
 import traceback
@@ -253,6 +254,7 @@ class Attempt:
         for warning in self._executor.clean():
             self._state.warn(warning)
         self._spool.complete()
+        shutil.rmtree(self._folder.git, ignore_errors=True)
         outputs = []
         if self._state["started_at"] is not None and self._asked != "aborted":
             self._state.say("looking at the outputs")

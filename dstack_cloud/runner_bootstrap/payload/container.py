@@ -6,12 +6,13 @@ import posixpath
 from collections.abc import Sequence
 from typing import Any
 
-from dstack_cloud.runner_bootstrap.payload import script
+from dstack_cloud.runner_bootstrap.payload import git, script
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.outputs import CONTAINER_WORK
 
 ATTEMPT_LABEL = "dstack.attempt"
+GIT_INSIDE = "/etc/dstack/git"
 CA_INSIDE = "/etc/dstack/ca-bundle.pem"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -59,6 +60,8 @@ def mounts(job: Job, folder: Folder) -> list[tuple[str, str, str]]:
     else:
         caches = sorted({posixpath.normpath(path) for path in job.caches if path.startswith("~")})
         found += [(str(folder.place(path)), posixpath.join(job.home_dir, path[2:]), "") for path in caches]
+    if job.git:
+        found.append((str(folder.git), GIT_INSIDE, ":ro"))
     if job.ca_bundle:
         found.append((str(folder.ca_bundle), CA_INSIDE, ":ro"))
     return found
@@ -99,6 +102,7 @@ def is_root(user: str) -> bool:
 
 def _environment(job: Job, user: str) -> dict[str, str]:
     env = dict.fromkeys(CA_VARIABLES, CA_INSIDE) if job.ca_bundle else {}
+    env |= git.environment(job.git, GIT_INSIDE)
     if is_root(user) or job.home_dir != DEFAULT_HOME:
         env["HOME"] = job.home_dir  # `~` is the same folder for the job as for its artifacts and caches
     # the init that the engine puts first (tini) then signals the program's whole process group, not only the shell

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dstack_cloud.runner_bootstrap.payload import container, firewall, images, machine, memory
+from dstack_cloud.runner_bootstrap.payload import container, firewall, git, images, machine, memory
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError, EngineUnavailable, Json
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
@@ -130,6 +130,7 @@ class DockerExecutor:
         if self._job.ca_bundle:
             self._folder.ca_bundle.write_text(self._job.ca_bundle)
             self._folder.ca_bundle.chmod(0o644)
+        git.write(self._job.git, self._folder.git, container.GIT_INSIDE, shared=not container.is_root(user))
         for here, _, mode in container.mounts(self._job, self._folder):
             if not mode:
                 Path(here).mkdir(parents=True, exist_ok=True)
@@ -169,9 +170,8 @@ class DockerExecutor:
 
     def _secrets(self) -> list[str]:
         """A restarted runner knows only their names, and the container has them in its environment."""
-        values = list(self._job.secrets.values())
-        if all(values):
-            return values
+        if all(self._job.secrets.values()):
+            return self._job.masked()
         found = (self._engine.inspect(self._container) or {}).get("Config") or {}
         pairs = [text.partition("=") for text in found.get("Env") or ()]
         return [value for name, _, value in pairs if name in self._job.secrets]

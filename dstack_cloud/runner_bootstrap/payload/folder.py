@@ -20,6 +20,7 @@ class Folder:
         self.exit_code = self.root / "exit_code"
         self.syncs = self.root / "syncs"
         self.gpus = self.root / "gpus"
+        self.git = self.root / "git"
 
     def make(self) -> None:
         """Makes what isn't there; safe to call again."""

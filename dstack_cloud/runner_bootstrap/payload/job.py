@@ -44,13 +44,26 @@ class Job(NamedTuple):
     ca_bundle: str | None
     notice: str | None
     secrets: dict[str, str]
+    git: tuple[dict[str, str], ...]
 
     def without_secrets(self) -> dict[str, Any]:
         """JSON that may lie on the disk: enough to go on after a restart."""
         kept = self._asdict()
         ports = [port._asdict() for port in self.ports]
         names = dict.fromkeys(self.secrets, "")
-        return {**kept, "ports": ports, "env": {}, "secrets": names, "registry_auth": None, "ca_bundle": None}
+        return {
+            **kept,
+            "ports": ports,
+            "env": {},
+            "secrets": names,
+            "git": (),
+            "registry_auth": None,
+            "ca_bundle": None,
+        }
+
+    def masked(self) -> list[str]:
+        """What the log must not have."""
+        return [*self.secrets.values(), *(login["key"] for login in self.git if "key" in login)]
 
     def environment(self) -> dict[str, str]:
         """The job's own variables and the runner's, which win. Unbuffered, so that Python's lines are seen as they are written."""
@@ -84,7 +97,7 @@ _OPTIONAL: dict[str, Any] = {
     "job_name": "",
     "env": {},
     "secrets": {},
-    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports"), ()),
+    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports", "git"), ()),
 }
 _LISTS = ("commands", "inputs", "artifacts", "caches")
 NOTICES = (None, "aws", "gcp", "azure")
@@ -112,6 +125,7 @@ def parse_job(raw: object) -> Job:
             raise BadJob(f"`{key}` is {values[key]!r}, not a number")
     for key in ("env", "secrets"):
         values[key] = _mapping(key, values[key])
+    values["git"] = tuple(_mapping("git", login) for login in values["git"])
     if values["registry_auth"] is not None:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
     values["installs"] = bool(values["installs"])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dstack_cloud.runner_bootstrap.payload import interpreter, script
+from dstack_cloud.runner_bootstrap.payload import git, interpreter, script
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Ending, Failure, Say
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
@@ -137,7 +137,7 @@ class ProcessExecutor:
         """The job doesn't get the file itself, because `echo x >/dev/stderr` would truncate it."""
         log = self._spool.open_for_append()
         try:
-            self._pump = Pump.start("plain", reader, log, secrets=list(self._job.secrets.values()))
+            self._pump = Pump.start("plain", reader, log, secrets=self._job.masked())
         finally:
             os.close(log)
 
@@ -165,7 +165,8 @@ class ProcessExecutor:
         if self._job.ca_bundle:
             self._folder.ca_bundle.write_text(self._job.ca_bundle)
             base |= dict.fromkeys(CA_VARIABLES, str(self._folder.ca_bundle))
-        env = {**base, **self._job.environment()}
+        git.write(self._job.git, self._folder.git, str(self._folder.git), shared=False)
+        env = {**base, **git.environment(self._job.git, str(self._folder.git)), **self._job.environment()}
         devices = self._folder.gpu_devices()
         if devices is not None:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)

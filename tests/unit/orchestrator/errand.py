@@ -9,6 +9,7 @@ from typing import Any
 
 from dstack_cloud.backends.base import Capabilities
 from dstack_cloud.db import open_database
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential, JobSpec, SavedPath
 from dstack_cloud.domain.resources import Machine, Offer
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
@@ -34,7 +35,7 @@ class Open:
     def open(self, sealed: bytes) -> Confidential:
         return Confidential()
 
-    def open_secret(self, secret: Secret) -> str:
+    def open_secret(self, secret: Secret | Credential) -> str:
         return secret.sealed.decode()
 
 

@@ -16,6 +16,7 @@ from dstack_cloud.backends.sandbox.client import DockerClient
 from dstack_cloud.backends.sandbox.config import SandboxConfig
 from dstack_cloud.backends.sandbox.resources import network
 from dstack_cloud.db import open_database
+from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential, JobSpec, SavedPath
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.domain.runs import Instance, Job, Run
@@ -55,7 +56,7 @@ class Sealed:
     def open(self, sealed: bytes) -> Confidential:
         return Confidential()
 
-    def open_secret(self, secret: Secret) -> str:
+    def open_secret(self, secret: Secret | Credential) -> str:
         return secret.sealed.decode()
 
 
