@@ -28,7 +28,9 @@ def json_schema() -> dict[str, Any]:
     for key in BUILT_IN.keys:
         properties[key] = _option(key, properties)
     bound = [_bound(key, BUILT_IN.owners(key)) for key in BUILT_IN.keys]
-    workflow["allOf"] = [*bound, *(_needing(described) for described in DESCRIBED.values() if _wanted(described))]
+    needing = (_needing(described) for described in DESCRIBED.values() if _wanted(described))
+    workflow["allOf"] = [*bound, *needing, _closed(list(properties))]
+    del workflow["additionalProperties"]
     schema["patternProperties"] = {"^x-": {"description": "A place for anchors; not read otherwise."}}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
 
@@ -52,6 +54,12 @@ def _needing(described: Description) -> dict[str, Any]:
     condition = {"properties": {"provider": {"const": described.name}}, "required": ["provider"]}
     wanted = [{"anyOf": [{"required": [key]} for key in spellings]} for spellings in _wanted(described)]
     return {"if": condition, "then": {"allOf": wanted}}
+
+
+def _closed(names: list[str]) -> dict[str, Any]:
+    """No other fields, unless the provider is one of the user's own, which may have any."""
+    own = {"properties": {"provider": {"pattern": OWN_PATTERN}}, "required": ["provider"]}
+    return {"if": own, "else": {"propertyNames": {"enum": names}}}
 
 
 def _bound(field: str, providers: list[str]) -> dict[str, Any]:

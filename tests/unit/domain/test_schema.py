@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
+import pytest
+
 from dstack_cloud.domain import parsing
 from dstack_cloud.domain.parsing.known import BUILT_IN, SYNONYMS
 from dstack_cloud.domain.parsing.model import Body
@@ -28,8 +31,10 @@ def test_it_is_json_and_names_its_draft() -> None:
 
 
 def test_no_other_field_is_allowed_and_each_is_described() -> None:
-    for each in _objects(parsing.json_schema()):
-        assert each["additionalProperties"] is False
+    schema = parsing.json_schema()
+    workflow = schema["$defs"]["Body"]
+    for each in _objects(schema):
+        assert each is workflow or each["additionalProperties"] is False
         assert all(field.get("description") for field in each["properties"].values())
 
 
@@ -44,3 +49,21 @@ def test_every_reference_leads_somewhere() -> None:
     text = json.dumps(schema)
     named = {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
     assert named == set(schema["$defs"]) - ({"WorkflowsFile"} - named)
+
+
+@pytest.mark.parametrize(
+    ("fields", "good"),
+    [
+        ({"provider": "python", "file": "a.py", "args": ["a", 1]}, True),
+        ({"provider": "python", "script": "a.py", "version": "3.10"}, True),
+        ({"provider": "python"}, False),
+        ({"provider": "python", "file": "a.py", "fiel": "b"}, False),
+        ({"provider": "bash", "commands": "x", "file": "a.py"}, False),
+        ({"commands": "x", "comands": "x"}, False),
+        ({"provider": "nope"}, False),
+        ({"provider": "./mine.py:Mine", "anything": "x", "file": "y"}, True),
+    ],
+)
+def test_an_editor_finds_what_is_missing_or_misspelled(fields: dict[str, Any], good: bool) -> None:
+    validator = jsonschema.Draft7Validator(parsing.json_schema())
+    assert validator.is_valid({"workflows": [{"name": "w", **fields}]}) is good
