@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -79,8 +80,16 @@ def check(
     texts = {file["path"]: file["text"] for file in files}
     read = [(path, text) for path, text in texts.items() if not path.endswith(".py")]
     named = {name for _, text in read for name in place.named_in(text)} - set(PROVIDERS)
-    own = OwnProviders(_sources(named, texts), patience) if named else providers.Providers()
+    if not named:
+        return _checked(tuple(read)), providers.Providers()
+    own = OwnProviders(_sources(named, texts), patience)
     return parsing.check(read, own.known), own
+
+
+@lru_cache(maxsize=8)
+def _checked(files: tuple[tuple[str, str], ...]) -> parsing.Checked:
+    """One command asks several times about the same files: which variables there are, the plan, the run."""
+    return parsing.check(files)
 
 
 def _sources(named: Iterable[str], texts: Mapping[str, str]) -> dict[str, Source | str]:

@@ -50,7 +50,7 @@ def bad_references(tree: Tree, at: Path = (), *, variables: Collection[str] | No
     elif isinstance(tree, Items):
         for index, item in enumerate(tree):
             yield from bad_references(item, (*at, index), variables=variables)
-    else:
+    elif "${{" in tree:
         for name in references(tree):
             error = refusal(name, [*(variables or ()), *KNOWN_NAMES])
             waits = variables is None and name is not None and may_be_variable(name)

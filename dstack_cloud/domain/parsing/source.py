@@ -5,6 +5,8 @@ Hostile input ends in a Fault, never in a hang or a traceback: nesting, aliases 
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,6 +33,7 @@ _KINDS: dict[str, Kind] = {
     f"{_TAG}bool": "bool",
     f"{_TAG}null": "null",
 }
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _COLLECTIONS = {f"{_TAG}map", f"{_TAG}seq"}
 
 
@@ -104,23 +107,53 @@ def read(text: str) -> tuple[Tree | None, list[Fault]]:
     return root, builder.faults
 
 
-class _Loader(yaml.SafeLoader):
+class _Composer(yaml.composer.Composer):
     """Composes nodes, and stops before Python's own recursion limit would."""
 
     depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:  # noqa: ANN401 - as PyYAML has it
+        with self._deeper():
+            return super().compose_sequence_node(anchor)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401
+        with self._deeper():
+            return super().compose_mapping_node(anchor)
+
+    @contextlib.contextmanager
+    def _deeper(self) -> Iterator[None]:
         self.depth += 1
         if self.depth > DEEPEST:
-            event = self.peek_event()  # type: ignore[no-untyped-call]
+            event = self.peek_event()  # type: ignore[attr-defined]  # of the parser that it is joined with
             raise _Refused(_mark(event.start_mark), f"lists and mappings are nested more than {DEEPEST} deep")
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
+        yield
+        self.depth -= 1
+
+
+class _Loader(_Composer, yaml.SafeLoader):
+    """PyYAML's own, whose complaints `syntax` explains."""
+
+
+if yaml.__with_libyaml__:
+    from yaml._yaml import CParser
+
+    class _FastLoader(_Composer, CParser, yaml.resolver.Resolver):
+        """libyaml's scanner and parser, ten times as fast; its complaints are in other words."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            _Composer.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
 
 
 def _compose(text: str) -> yaml.Node | None:
+    if yaml.__with_libyaml__:
+        with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError):
+            return _FastLoader(text).get_single_node()
+    return _compose_slowly(text)
+
+
+def _compose_slowly(text: str) -> yaml.Node | None:
     try:
         return _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -178,7 +211,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, mark: Mark, path: Path) -> Scalar:
         text = str(node.value)
-        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        if _NO_TEXT.search(text):
             self._fault(
                 mark,
                 path,

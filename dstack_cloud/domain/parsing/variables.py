@@ -118,7 +118,7 @@ def _findings(variables: Fields) -> Iterator[Finding]:
         if not isinstance(value, Scalar):
             yield Finding((name,), f"must be a text, a number, true or false, found {found(value)}")
         elif value.kind == "null":
-            yield Finding((name,), "has no value", 'write `""` for an empty text')
+            yield Finding((name,), "has no value", 'write `""` for an empty text', on_key=True)
 
 
 def gather(files: Sequence[VariablesFile], workflows: Collection[str] | None) -> tuple[Variables, list[Problem]]:

@@ -52,7 +52,7 @@ def test_there_may_be_none(text: str) -> None:
     [
         ("variables: {trian: {a: 1}}", "1:13 variables.trian", "there is no workflow `trian`", "did you mean `train`?"),
         ("variables:\n  model: 124M", "2:10 variables.model", "must be a mapping", "below `global:`"),
-        ("variables: {train: {lr: }}", "1:24 variables.train.lr", "has no value", '""'),
+        ("variables: {train: {lr: }}", "1:21 variables.train.lr", "has no value", '""'),
         ("variables: {train: {lr: [1]}}", "1:25 variables.train.lr", "found a list", None),
         ("variables: {train: {a b: 1}}", "1:21 variables.train.a b", "can't be the name of a variable", "`a_b`"),
         ("variables: {train: {1: 1}}", "1:21 variables.train.1", "can't be the name of a variable", None),
