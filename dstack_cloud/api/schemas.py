@@ -56,15 +56,13 @@ class WorkflowView(TypedDict):
 
 
 class VariableView(TypedDict):
-    """`default` is its value where the command line gives no other; `shared`: it is a global one."""
-
     name: str
     default: str
     shared: bool
 
 
 class WorkflowDetail(WorkflowView):
-    """`variables`: all that it sees, its own first; `takes_args`: it uses `${{ run.args }}`."""
+    """`variables`: all that it sees, its own first (`shared`: a global one); `takes_args`: it uses `${{ run.args }}`."""
 
     variables: list[VariableView]
     takes_args: bool
@@ -74,8 +72,7 @@ class CheckRequest(TypedDict):
     files: list[SourceFile]
 
 
-class WorkflowRequest(TypedDict):
-    files: list[SourceFile]
+class WorkflowRequest(CheckRequest):
     workflow: str
 
 
@@ -204,13 +201,12 @@ class SecretView(TypedDict):
     updated_at: float
 
 
-class SecretRequest(TypedDict):
-    name: str
-    value: str
-
-
 class SecretValue(TypedDict):
     value: str
+
+
+class SecretRequest(SecretValue):
+    name: str
 
 
 class RemoteView(TypedDict):
