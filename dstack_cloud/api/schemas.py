@@ -9,6 +9,34 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
+from dstack_cloud.api.machines import (
+    FindingView as FindingView,
+)
+from dstack_cloud.api.machines import (
+    InstanceView as InstanceView,
+)
+from dstack_cloud.api.machines import (
+    MachineView as MachineView,
+)
+from dstack_cloud.api.machines import (
+    OffersRequest as OffersRequest,
+)
+from dstack_cloud.api.machines import (
+    OffersView as OffersView,
+)
+from dstack_cloud.api.machines import (
+    OfferView as OfferView,
+)
+from dstack_cloud.api.machines import (
+    Overrides as Overrides,
+)
+from dstack_cloud.api.machines import (
+    RefusalView as RefusalView,
+)
+from dstack_cloud.api.machines import (
+    RunnerView as RunnerView,
+)
+
 VERSION_HEADER = "x-dstack-version"
 
 
@@ -82,15 +110,6 @@ class CheckView(TypedDict):
     warnings: list[ProblemView]
 
 
-class Overrides(TypedDict, total=False):
-    """What the command line asks for on top of the file."""
-
-    backends: list[str]
-    spot_policy: Literal["spot", "on-demand", "auto"]
-    max_price: float
-    gpu: str
-
-
 class CodeView(TypedDict):
     sha256: str
     size: int
@@ -108,7 +127,9 @@ class GitView(TypedDict):
 
 class RunRequest(TypedDict):
     """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning,
-    `git` where the folder is in no repository."""
+    unless it is to be said what is used again; `git` where the folder is in no repository. `contents` answers
+    `PlanView.contents`: by path a digest of what is there. `reuse`: of which jobs the outputs of an unchanged run are used, by
+    default of dependencies (`deps`)."""
 
     files: list[SourceFile]
     workflow: str
@@ -120,80 +141,8 @@ class RunRequest(TypedDict):
     code: CodeView | None
     local_python: str
     git: NotRequired[GitView | None]
-
-
-class OfferView(TypedDict):
-    backend: str
-    region: str
-    zone: str
-    instance_type: str
-    resources: str
-    spot: bool
-    price: float | None
-
-
-class OffersRequest(TypedDict):
-    """What a machine must have; sizes as people write them (`16GB`), "" where it doesn't matter."""
-
-    overrides: Overrides
-    cpu: int | None
-    memory: str
-    disk: str
-    regions: list[str]
-
-
-class RefusalView(TypedDict):
-    """Why a backend offers nothing."""
-
-    backend: str
-    summary: str
-    hint: str | None
-
-
-class OffersView(TypedDict):
-    """Cheapest first, unknown prices last; `priced_at` by backend is when its prices were read."""
-
-    offers: list[OfferView]
-    refusals: list[RefusalView]
-    priced_at: dict[str, float]
-
-
-class FindingView(TypedDict):
-    """`subject` is a backend, or `store`; `fix` is what to do where it isn't ok."""
-
-    subject: str
-    ok: bool
-    text: str
-    fix: str
-
-
-class MachineView(TypedDict):
-    """A machine that exists: `run` is "" for an orphan, which no living row of this installation owns."""
-
-    id: str
-    ref: str
-    backend: str
-    region: str
-    zone: str
-    instance_type: str
-    spot: bool
-    price: float | None
-    status: str
-    run: str
-    job: str
-    created_at: float | None
-    cost: float
-
-
-class RunnerView(TypedDict):
-    """A machine of the user's own: `busy` are the jobs on it, `slots` how many it takes at once."""
-
-    backend: str
-    name: str
-    resources: str
-    slots: int
-    busy: list[str]
-    problem: str
+    contents: NotRequired[dict[str, str]]
+    reuse: NotRequired[Literal["none", "deps", "all"]]
 
 
 class SecretView(TypedDict):
@@ -228,21 +177,28 @@ class RemoteRequest(TypedDict):
 
 
 class PlannedJob(TypedDict):
-    """`paths`: artifact and cache paths that must stay inside the working folder."""
+    """`paths`: artifact and cache paths that must stay inside the working folder. `needs` are those of its run by name, others by
+    id. `reused`: the id of the job whose outputs are used instead; else `why` it runs ("" where that isn't asked)."""
 
     name: str
     provider: str
     image: str | None
     paths: list[str]
+    needs: list[str]
+    reused: str
+    why: str
     offers: list[OfferView]
 
 
 class PlanView(TypedDict):
-    """`variables`: all that the workflow sees, with their values; `secrets`: the names of those that the jobs get."""
+    """`jobs` in their order, that of `workflow` last. `contents`: paths of the working folder whose digests decide what is used
+    again; "." is all of it but the workflow files. `variables`: all that the workflow sees, with their values;
+    `secrets`: the names of those that the jobs get."""
 
     workflow: str
     variables: dict[str, str]
     jobs: list[PlannedJob]
+    contents: list[str]
     needs_env: list[str]
     secrets: list[str]
     warnings: list[str]
@@ -287,23 +243,25 @@ class AccessView(WayView):
     ports: list[AccessPort]
 
 
-class InstanceView(TypedDict):
-    """One offer tried. `wrong`: why it was refused ("Code: text") or ended early; `ending` is interrupted, lost, mute (it never
-    answered) or failed where the machine ended before its job did, else empty."""
+class NeedView(TypedDict):
+    """A job that this one needs: `how` is `run` (of the same run, or used again from another), `last` or `tag`; `given` is what the
+    workflow's file calls it."""
 
     id: str
-    backend: str
-    region: str
-    zone: str
-    instance_type: str
-    spot: bool
-    price: float | None
+    how: str
+    given: str
+
+
+class TagView(TypedDict):
+    tag: str
+    run: str
+    workflow: str
     status: str
-    attempt: int
-    wrong: str
-    ending: str
-    created_at: float
-    terminated_at: float | None
+    submitted_at: float
+
+
+class TagBody(TypedDict):
+    tag: str
 
 
 class JobView(TypedDict):
@@ -318,6 +276,7 @@ class JobView(TypedDict):
     started_at: float | None
     finished_at: float | None
     ports: list[PortView]
+    needs: list[NeedView]
     instances: list[InstanceView]
     cost: float
 

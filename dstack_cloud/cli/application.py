@@ -68,11 +68,12 @@ def takes(options: type[Options]) -> Callable[[Callable[[typer.Context, Options]
 
 
 def invoke(module: ModuleType, name: str, args: list[str]) -> int:
-    """Runs `module.app`. A module with `DEFAULT` has subcommands, of which that one may be left out; one with
-    `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`; one with `arrange` says itself which words typer
-    reads, and what that `obj` is."""
+    """Runs `module.app`. A module with `DEFAULT` has subcommands, of which that one may be left out (with `ALONE` also where nothing
+    else is said); one with `TAKES_REST` gets what stands behind `--` untouched, as the context's `obj`; one with `arrange` says
+    itself which words typer reads, and what that `obj` is."""
     default = getattr(module, "DEFAULT", None)
-    if default and args and args[0] not in (*module.SUBCOMMANDS, "-h", "--help"):
+    alone = getattr(module, "ALONE", False)
+    if default and (args or alone) and args[:1] not in [[word] for word in (*module.SUBCOMMANDS, "-h", "--help")]:
         args = [default, *args]
     rest: list[str] = []
     if getattr(module, "TAKES_REST", False) and "--" in args:

@@ -34,6 +34,7 @@ class Screen:
         self._lock = threading.RLock()
         self._spinner: Status | None = None
         self._line_open = False
+        self._log_of = ""
         self._told: dict[str, str] = {}
         self._noted: set[str] = set()
 
@@ -43,6 +44,7 @@ class Screen:
         try:
             for frame in frames:
                 if isinstance(frame, LogBytes):
+                    self._name_log(frame.job, last)
                     self._write(frame.data)
                 else:
                     last = frame.run
@@ -53,6 +55,12 @@ class Screen:
             self._clear()
         self._close_line()
         return last
+
+    def _name_log(self, job: str, run: RunView) -> None:
+        """Of several jobs one log follows the other: a line says whose begins."""
+        if job != self._log_of and len(run["jobs"]) > 1:
+            self._tell(f"--- {job}")
+        self._log_of = job
 
     def _write(self, data: bytes) -> None:
         with self._lock:

@@ -18,6 +18,9 @@ COMMANDS = {
     "resume": ("resume", "Start a job again that has ended, with what it saved"),
     "restart": ("restart", "Start a run again that has ended; --clear: from the beginning"),
     "artifacts": ("artifacts", "List and download what a run saved"),
+    "tags": ("tags", "List the names that runs' outputs have; add and delete them"),
+    "tag": ("tag", "Give a run a tag, to depend on"),
+    "untag": ("untag", "Take a tag away"),
     "secrets": ("secrets", "Keep secrets, which every job has in its environment"),
     "init": ("init", "Let jobs reach a private Git remote"),
     "rehearse": ("rehearse", "Run a workflow in the sandbox and interrupt it, to see what is lost"),
@@ -32,7 +35,7 @@ COMMANDS = {
     "server": ("server", "Look at, start or stop the background server"),
 }
 ALIASES = {"status": "ps", "runs": "ps"}
-LATER = frozenset({"aws", "azure", "cost", "gcp"} | {"schedule", "stats", "sweep", "tag", "tags", "untag", "webhook"})
+LATER = frozenset({"aws", "azure", "cost", "gcp"} | {"schedule", "stats", "sweep", "webhook"})
 _OPTIONS = ("--help", "--version", "--debug")
 
 

@@ -13,7 +13,7 @@ from dstack_cloud.domain.variables import as_options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dstack_cloud.api.schemas import GitView, InstanceView, JobView, RunView
+    from dstack_cloud.api.schemas import GitView, InstanceView, JobView, PlannedJob, RunView
 
 RUN_COLUMNS = ("RUN", "WORKFLOW", "SUBMITTED", "STATUS", "TAG")
 LIST_COLUMNS = (*RUN_COLUMNS, "MACHINE", "COST>")
@@ -116,6 +116,8 @@ def _job_lines(job: JobView) -> Iterator[str]:
     for text in dict.fromkeys((job["message"], job["reason"].replace("_", " "))):
         if text and text != job["status"]:
             yield f"          {text}"
+    if needed := needs_text(job):
+        yield f"          {needed}"
     for port in job["ports"]:
         yield f"          port {port['app']} at http://localhost:{port['local']}"
     for instance in job["instances"]:
@@ -123,6 +125,29 @@ def _job_lines(job: JobView) -> Iterator[str]:
         yield f"          attempt {instance['attempt']}: {_place(instance)}, {price}, {_ending(instance)}"
         if instance["wrong"] not in ("", instance["ending"]):
             yield f"            {text_of(instance['wrong'])}"
+
+
+def needs_text(job: JobView) -> str:
+    """ "needs download; uses shady-1.encode (unchanged), shady-2.model (:best)"."""
+    run = job["id"].partition(".")[0]
+    own = [need["given"] for need in job["needs"] if need["id"].startswith(f"{run}.")]
+    words = {"run": "unchanged", "last": "the last run"}
+    used = [
+        f"{need['id']} ({words.get(need['how'], need['given'])})"
+        for need in job["needs"]
+        if not need["id"].startswith(f"{run}.")
+    ]
+    parts = [f"needs {', '.join(own)}" if own else "", f"uses {', '.join(used)}" if used else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def planned_line(job: PlannedJob) -> str:
+    if job["reused"]:
+        return f"job {job['name']}: reused from {job['reused']}"
+    image = f", image {job['image']}" if job["image"] else ""
+    needs = f"; needs {', '.join(job['needs'])}" if job["needs"] else ""
+    why = f"; runs: {job['why']}" if job["why"] else ""
+    return f"job {job['name']}: {job['provider']}{image}{needs}{why}"
 
 
 def _place(instance: InstanceView) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SecretView,
         ServerView,
         SourceFile,
+        TagView,
         WorkflowDetail,
     )
     from dstack_cloud.client.follow import Frame
@@ -134,6 +135,18 @@ class Client:
 
         query: Query = {"follow": 1 if follow else None, "since": since, "attempt": attempt}
         return follow_bytes(lambda: self._transport.stream(f"{self._run(name)}/logs", query))
+
+    def tag(self, run: str, tag: str) -> RunView:
+        """Gives the run that tag, in the place of the one that it may have."""
+        return cast("RunView", self._transport.call("POST", f"{self._run(run)}/tag", {"tag": tag}))
+
+    def tags(self) -> list[TagView]:
+        """Newest first."""
+        return cast("list[TagView]", self._transport.call("GET", f"{self._base}/tags"))
+
+    def untag(self, name: str) -> list[TagView]:
+        """Takes the tag from the run of that name, else the tag of that name from all runs; which had it."""
+        return cast("list[TagView]", self._transport.call("DELETE", f"{self._base}/tags/{quote(name, safe='')}"))
 
     def access(self, name: str) -> list[AccessView]:
         """How to reach what a run or job serves; one view a job that runs now."""

@@ -47,9 +47,8 @@ class _Follower:
 
     def frames(self) -> Iterator[Frame]:
         """Those of one connection; `ended` tells whether it brought the last one."""
-        start = min(self.reached.values(), default=0)  # the server counts all jobs from one offset
-        positions: dict[str, int] = {}
-        with self._open({"offset": start}) as stream:
+        query: Query = {"offsets": json.dumps(self.reached) if self.reached else None}
+        with self._open(query) as stream:
             while (line := stream.line()).endswith(b"\n"):
                 self.heard_at = time.monotonic()
                 frame = json.loads(line)
@@ -57,22 +56,18 @@ class _Follower:
                     self.ended = JobStatus(frame["run"]["status"]).finished
                     yield RunChanged(frame["run"])
                 elif frame["type"] == "log":
-                    yield from self._log(stream, frame, positions, start)
+                    yield from self._log(stream, frame)
                 elif frame["type"] == "error":
                     raise RunnerError(frame["summary"], frame.get("hint"))
                 if self.ended:
                     return
 
-    def _log(self, stream: Stream, frame: dict[str, Any], positions: dict[str, int], start: int) -> Iterator[Frame]:
+    def _log(self, stream: Stream, frame: dict[str, Any]) -> Iterator[Frame]:
         job, left = str(frame["job"]), int(frame["size"])
         while left and (data := stream.some(left)):
             left -= len(data)
-            position = positions.get(job, start)
-            reached = self.reached.get(job, 0)
-            positions[job] = position + len(data)
-            self.reached[job] = max(reached, positions[job])
-            if new := data[max(0, reached - position) :]:
-                yield LogBytes(job, new)
+            self.reached[job] = self.reached.get(job, 0) + len(data)
+            yield LogBytes(job, data)
 
 
 def follow(open_stream: Opener, reached: Mapping[str, int] | None = None) -> Iterator[Frame]:

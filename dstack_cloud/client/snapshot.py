@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dstack_cloud.api.schemas import CodeView
 
 TRIES = 3
+DSTACK_FOLDER = ".dstack/"
 LARGE = 1 << 30  # bytes of a folder that is sent only after a question
 
 
@@ -32,6 +33,21 @@ class Snapshot(NamedTuple):
     def view(self) -> CodeView:
         files = sum(entry.kind != "dir" for entry in self.entries)
         return {"sha256": self.sha256, "size": self.size, "files": files}
+
+    def digests(self, paths: Iterable[str]) -> dict[str, str]:
+        """By path, of what is there or below; "." is everything but the workflow files."""
+        found = {}
+        for path in paths:
+            lines = b"".join(_manifest_line(entry) for entry in self.entries if _is_part(entry.path, path))
+            found[path] = hashlib.sha256(lines).hexdigest()
+        return found
+
+
+def _is_part(path: str, of: str) -> bool:
+    if of == ".":
+        return not (path.startswith(DSTACK_FOLDER) and path.endswith((".yaml", ".yml")))
+    of = of.rstrip("/")
+    return path == of or path.startswith(f"{of}/")
 
 
 class CodeStore(Protocol):
@@ -99,6 +115,22 @@ def _measured(folder: Path, entry: Entry) -> Entry:
 def store(client: CodeStore, folder: Path, *, state_folder: Path, approve: Callable[[Listing], None]) -> Snapshot:
     """Takes a snapshot and sends it where the server hasn't got it. `approve` is asked before a large folder (over 1 GiB)
     is read, and raises to refuse. Raises UsageError for a file that can't be read or keeps changing."""
+
+    def send(snapshot: Snapshot) -> None:
+        if not client.has_code(snapshot.sha256):
+            client.put_code(snapshot.sha256, pack(folder, snapshot.entries))
+
+    return take(folder, state_folder, approve=approve, use=send)
+
+
+def take(
+    folder: Path,
+    state_folder: Path,
+    *,
+    approve: Callable[[Listing], None] = lambda listing: None,
+    use: Callable[[Snapshot], None] = lambda snapshot: None,
+) -> Snapshot:
+    """The same without sending it: what `use` does with it is done again where a file has changed meanwhile."""
     changed = ""
     for attempt in range(TRIES):
         listing = scan(folder, state_folder)
@@ -106,8 +138,7 @@ def store(client: CodeStore, folder: Path, *, state_folder: Path, approve: Calla
             approve(listing)
         try:
             snapshot = measure(listing)
-            if not client.has_code(snapshot.sha256):
-                client.put_code(snapshot.sha256, pack(folder, snapshot.entries))
+            use(snapshot)
             return snapshot
         except Changed as change:
             changed = change.path

@@ -11,15 +11,21 @@ from dstack_cloud.storage.layout import AttemptPlace, JobPlace
 
 CODE_INPUT = "code"
 ARTIFACTS = "artifacts"
+CACHES = "cache-"
 
 
 def cache_name(index: int) -> str:
-    return f"cache-{index}"
+    return f"{CACHES}{index}"
+
+
+def deps_name(index: int) -> str:
+    return f"deps-{index}"
 
 
 @dataclass(frozen=True)
 class Errand:
-    """One attempt at one job. `code` is the snapshot's SHA-256, `caches` are paths as the job sees them.
+    """One attempt at one job. `code` is the snapshot's SHA-256, `caches` are paths as the job sees them, `deps` the jobs whose
+    artifacts it is given.
 
     `restore`: the input `artifacts` is sent, from the job's newest manifest. `sync`: seconds between two saves of the
     artifacts while the job runs; None: they are saved at its end only.
@@ -32,6 +38,7 @@ class Errand:
     workflow: str
     code: str | None = None
     caches: tuple[str, ...] = ()
+    deps: tuple[JobPlace, ...] = ()
     restore: bool = False
     sync: float | None = None
 
@@ -45,9 +52,10 @@ class Errand:
 
     @property
     def inputs(self) -> list[str]:
-        """Names of what the runner is sent; `artifacts` last, because they go over what the code brought."""
+        """Names of what the runner is sent, each behind all that it may have to wait for there."""
         names = [CODE_INPUT] if self.code else []
         names += [cache_name(index) for index in range(len(self.caches))]
+        names += [deps_name(index) for index in range(len(self.deps))]
         return [*names, ARTIFACTS] if self.restore else names
 
     def to_json(self) -> bytes:
@@ -56,7 +64,8 @@ class Errand:
     @staticmethod
     def from_json(raw: bytes) -> Errand:
         values = json.loads(raw)
-        return Errand(**{**values, "caches": tuple(values["caches"])})
+        deps = tuple(JobPlace(**place) for place in values["deps"])
+        return Errand(**{**values, "caches": tuple(values["caches"]), "deps": deps})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""What a runner waits for before the job starts: code, caches, and on a later attempt the artifacts saved so far."""
+"""What a runner waits for before the job starts: code, caches, the artifacts of jobs that it depends on, and on a later attempt
+those that it saved so far."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from dstack_cloud import errors
-from dstack_cloud.courier.errand import ARTIFACTS, CODE_INPUT, Errand
+from dstack_cloud.courier.errand import ARTIFACTS, CACHES, CODE_INPUT, Errand
 from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink
 from dstack_cloud.storage import artifacts, caches, code
 from dstack_cloud.storage.base import Store
+from dstack_cloud.storage.layout import JobPlace
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 EMPTY_TAR = bytes(1024)
 # how often the runner is asked, while it is being sent something, whether it is still there; seconds
 LOOK = 2.0
+# so many are sent at once: an SSH connection has ten sessions at most, if its server isn't told otherwise (sshd's MaxSessions)
+AT_ONCE = 6
 
 
 class Inputs:
@@ -35,7 +39,7 @@ class Inputs:
         for them; `break_off` is called where it doesn't, or one failed: it closes the link. Raises LinkError, StoreError,
         NotFound."""
         names = self._errand.inputs
-        with ThreadPoolExecutor(max_workers=max(len(names), 1), thread_name_prefix="input") as pool:
+        with ThreadPoolExecutor(max_workers=min(max(len(names), 1), AT_ONCE), thread_name_prefix="input") as pool:
             waiting = {pool.submit(self._send_one, link, name) for name in names}
             try:
                 while waiting:
@@ -55,7 +59,7 @@ class Inputs:
         try:
             link.put_input(name, self._chunks(name))
         except errors.StoreDamaged as error:
-            if name in (CODE_INPUT, ARTIFACTS):
+            if not name.startswith(CACHES):
                 raise
             # a cache only saves time: the job goes without, and saves a good one
             log.warning("%s: %s", self._errand.attempt_id, error.summary)
@@ -66,8 +70,20 @@ class Inputs:
             return code.read_code(self._store, self._errand.code)
         if name == ARTIFACTS:
             return self._saved_so_far()
-        path = self._errand.caches[int(name.rpartition("-")[2])]
+        number = int(name.rpartition("-")[2])
+        if not name.startswith(CACHES):
+            return self._outputs(self._errand.deps[number])
+        path = self._errand.caches[number]
         return caches.restore_cache(self._store, self._errand.workflow, path) or iter((EMPTY_TAR,))
+
+    def _outputs(self, place: JobPlace) -> Iterator[bytes]:
+        manifest = artifacts.load_manifest(self._store, place)
+        if manifest is None:
+            raise errors.NotFound(
+                f"the artifacts of {place.run}.{place.job}, which it depends on, aren't in the store any more",
+                "run it again",
+            )
+        return artifacts.archive(self._store, manifest)
 
     def _saved_so_far(self) -> Iterator[bytes]:
         self.restored = artifacts.load_manifest(self._store, self._errand.job_place)

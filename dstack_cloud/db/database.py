@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Select, select
 from dstack_cloud.db import versions
 from dstack_cloud.db.credentials import SqlCredentials
 from dstack_cloud.db.engine import make_engine
-from dstack_cloud.db.repositories import SqlInstances, SqlJobs, SqlRuns
+from dstack_cloud.db.repositories import SqlInstances, SqlJobs, SqlResults, SqlRuns
 from dstack_cloud.db.secrets import SqlSecrets
 from dstack_cloud.db.tables import INSTANCE, JOB
 from dstack_cloud.db.transactions import Transactions
@@ -24,6 +24,7 @@ class SqlDatabase:
         self._transactions = Transactions(engine)
         self._runs = SqlRuns(self._transactions)
         self._jobs = SqlJobs(self._transactions)
+        self._results = SqlResults(self._transactions)
         self._instances = SqlInstances(self._transactions)
         self._secrets = SqlSecrets(self._transactions)
         self._credentials = SqlCredentials(self._transactions)
@@ -36,6 +37,10 @@ class SqlDatabase:
     @property
     def jobs(self) -> SqlJobs:
         return self._jobs
+
+    @property
+    def results(self) -> SqlResults:
+        return self._results
 
     @property
     def instances(self) -> SqlInstances:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dstack_cloud import errors
@@ -60,6 +60,15 @@ class SqlRuns:
         with self._transactions.reading() as connection:
             return list(connection.execute(statement.order_by(RUN.c.name)).scalars())
 
+    def tagged(self, project: str, tag: str = "") -> list[Run]:
+        statement = self._select.where(RUN.c.project == project, RUN.c.tag == tag if tag else RUN.c.tag != "")
+        with self._transactions.reading() as connection:
+            return [RUNS.read(row) for row in connection.execute(statement.order_by(RUN.c.sequence.desc()))]
+
+    def set_tag(self, run_id: str, tag: str) -> None:
+        with self._transactions.writing() as connection:
+            connection.execute(update(RUN).where(RUN.c.id == run_id).values(tag=tag))
+
     def delete(self, run_id: str) -> None:
         """Its jobs and their instances go by the foreign keys."""
         with self._transactions.writing() as connection:
@@ -87,6 +96,30 @@ class SqlJobs(Queue[Job]):
     def unfinished(self, project: str | None = None) -> list[Job]:
         status = JOB.c.status.in_(_UNFINISHED)
         return self._find(status) if project is None else self._find(status, JOB.c.project == project)
+
+
+class SqlResults:
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._select = select(*JOBS.columns).where(JOB.c.status == str(JobStatus.DONE))
+
+    def newest(self, project: str, names: list[str]) -> list[Job]:
+        done = (JOB.c.project == project, JOB.c.status == str(JobStatus.DONE))
+        found: list[Job] = []
+        for some in at_once(names):
+            last = select(func.max(JOB.c.sequence)).where(*done, JOB.c.name.in_(some)).group_by(JOB.c.name)
+            found += self._read(self._select.where(JOB.c.sequence.in_(last)))
+        return found
+
+    def alike(self, project: str, fingerprints: list[str]) -> list[Job]:
+        found: list[Job] = []
+        for some in at_once(fingerprints):
+            found += self._read(self._select.where(JOB.c.project == project, JOB.c.fingerprint.in_(some)))
+        return found
+
+    def _read(self, statement: Select[Any]) -> list[Job]:
+        with self._transactions.reading() as connection:
+            return [JOBS.read(row) for row in connection.execute(statement.order_by(JOB.c.sequence.desc()))]
 
 
 class SqlInstances(Queue[Instance]):

@@ -13,7 +13,7 @@ from dstack_cloud.db.tables import CREDENTIAL, INSTANCE, JOB, RUN, SECRET
 from dstack_cloud.domain.git import Credential, GitState
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.resources import Offer
-from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run
+from dstack_cloud.domain.runs import CodeRef, Instance, Job, Need, Run
 from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 
@@ -65,6 +65,14 @@ def _write_git(state: GitState | None) -> dict[str, Any] | None:
     return None if state is None else asdict(state)
 
 
+def _read_needs(values: list[dict[str, Any]]) -> tuple[Need, ...]:
+    return tuple(Need(**{**value, "paths": tuple(value["paths"])}) for value in values)
+
+
+def _write_needs(needs: Sequence[Need]) -> list[dict[str, Any]]:
+    return [asdict(need) for need in needs]
+
+
 def _plain(model: JobSpec | Offer) -> dict[str, Any]:
     return model.model_dump(mode="json")
 
@@ -78,8 +86,8 @@ RUNS = Form(
 JOBS = Form(
     Job,
     JOB,
-    read={"code": _read_code, "spec": JobSpec.model_validate, "status": JobStatus},
-    write={"code": _write_code, "spec": _plain, "status": str},
+    read={"code": _read_code, "spec": JobSpec.model_validate, "status": JobStatus, "needs": _read_needs},
+    write={"code": _write_code, "spec": _plain, "status": str, "needs": _write_needs},
 )
 INSTANCES = Form(
     Instance,

@@ -37,7 +37,11 @@ class Queued(Base):
 
 class RunRow(Base, table=True):
     __tablename__ = "run"
-    __table_args__ = (Index(None, "project", "sequence"), Index(None, "project", "name", unique=True))
+    __table_args__ = (
+        Index(None, "project", "sequence"),
+        Index(None, "project", "name", unique=True),
+        Index(None, "project", "tag"),
+    )
 
     sequence: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -58,6 +62,8 @@ class JobRow(Queued, table=True):
         Index(None, "status"),
         Index(None, "next_check_at"),
         Index(None, "lease_expires_at", "next_check_at"),
+        Index(None, "project", "name"),
+        Index(None, "fingerprint"),
     )
 
     sequence: int | None = Field(default=None, primary_key=True)
@@ -84,6 +90,9 @@ class JobRow(Queued, table=True):
     running_since: float | None = None
     ran: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     resumed_at: float | None = None
+    needs: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
+    fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    parts: dict[str, str] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})
 
 
 class InstanceRow(Queued, table=True):

@@ -34,6 +34,14 @@ class Runs(Protocol):
         ...
 
     def names(self, project: str, prefix: str) -> list[str]: ...
+    def tagged(self, project: str, tag: str = "") -> list[Run]:
+        """Newest first; all that have a tag where none is named."""
+        ...
+
+    def set_tag(self, run_id: str, tag: str) -> None:
+        """Takes the place of the run's tag; "": it has none any more."""
+        ...
+
     def delete(self, run_id: str) -> None:
         """With its jobs and instances."""
         ...
@@ -54,6 +62,18 @@ class Jobs(Protocol):
 
     def wake(self, job_id: str, *, now: float) -> None:
         """Makes it due at once, without touching its version; a worker that holds it looks again after it saves."""
+        ...
+
+
+class Results(Protocol):
+    """Finished jobs, for what they made."""
+
+    def newest(self, project: str, names: list[str]) -> list[Job]:
+        """Of each name the job that was done last; a name of which none is done is left out."""
+        ...
+
+    def alike(self, project: str, fingerprints: list[str]) -> list[Job]:
+        """Done jobs with these fingerprints, the newest first."""
         ...
 
 
@@ -110,6 +130,8 @@ class Database(Protocol):
     def runs(self) -> Runs: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def results(self) -> Results: ...
     @property
     def instances(self) -> Instances: ...
     @property

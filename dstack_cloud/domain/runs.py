@@ -40,9 +40,31 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a job needs of another one: that it is done, and, where it has `paths`, what it saved there.
+
+    `how` is `run` (it runs first, or was found to have run unchanged before), `last` or `tag`; `given` is what the workflow's
+    file calls it.
+    """
+
+    run: str
+    job: str
+    how: Literal["run", "last", "tag"] = "run"
+    given: str = ""
+    paths: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.run}.{self.job}"
+
+
+@dataclass(frozen=True)
 class Job:
     """`attempt` counts from 1 (0: none yet). `sealed` holds Confidential, encrypted. `message` is progress or the reason
     of the end, for people. `version` counts saves: a save of an older version is refused.
+
+    `needs` are in the order in which their artifacts are put over each other. `fingerprint` is of all that may change what the
+    job makes, its inputs apart ("": it is never used again); `parts` are what it was made of, each by a keyed hash.
 
     `searching_since` is when it began to look for its next machine (None: when it was submitted), `round` how often all offers
     were refused since. `started_at` is when its first attempt ran, `running_since` when the present one did, `ran` the seconds
@@ -74,6 +96,14 @@ class Job:
     running_since: float | None = None
     ran: float = 0.0
     resumed_at: float | None = None
+    needs: tuple[Need, ...] = ()
+    fingerprint: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def awaited(self) -> tuple[Need, ...]:
+        """Those of its needs that are jobs of its own run."""
+        return tuple(need for need in self.needs if need.run == self.run_name)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "inputs": errand_of(instance, job).inputs,
         "artifacts": [saved.path for saved in spec.artifacts],
         "caches": [saved.path for saved in spec.cache],
+        "deps": [list(need.paths) for need in job.needs if need.paths],
         "ports": [{"app": port.app, "local": port.local} for port in spec.ports],
         "gpus": spec.requirements.gpu.count if spec.requirements.gpu else 0,
         "memory_limit": None,

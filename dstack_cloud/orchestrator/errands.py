@@ -10,8 +10,10 @@ from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.orchestrator.world import StoreAccess, World
 from dstack_cloud.storage import layout
 
-# between two saves of the artifacts of a job whose machine may be taken away at any time, seconds
+# between two saves of the artifacts of a job whose machine may be taken away at any time, and of one whose workflow says
+# `mount: true`; seconds
 SYNC_SECONDS = 60.0
+MOUNT_SECONDS = 15.0
 # what is asked for at least and at most: for as long as the machine may live, should the server not be back before. A cloud that
 # lends for less is asked again in time
 SHORTEST_LOAN, LONGEST_LOAN = 3600, 36 * 3600
@@ -30,9 +32,16 @@ def errand_of(instance: Instance, job: Job) -> Errand:
         workflow=job.spec.workflow,
         code=job.code.sha256 if job.code else None,
         caches=tuple(saved.path for saved in job.spec.cache),
+        deps=tuple(layout.JobPlace(need.run, need.job) for need in job.needs if need.paths),
         restore=saves and instance.attempt > 1,
-        sync=SYNC_SECONDS if saves and instance.offer.spot else None,
+        sync=_sync(instance, job) if saves else None,
     )
+
+
+def _sync(instance: Instance, job: Job) -> float | None:
+    if any(artifact.mount for artifact in job.spec.artifacts):
+        return MOUNT_SECONDS
+    return SYNC_SECONDS if instance.offer.spot else None
 
 
 def machine_store(world: World, instance: Instance, errand: Errand) -> MachineStore | None:
@@ -44,7 +53,8 @@ def machine_store(world: World, instance: Instance, errand: Errand) -> MachineSt
     if capabilities.store == urlsplit(access.url).scheme and not access.foreign:
         return MachineStore(access.url, access.options)
     left = 0 if instance.deadline is None else int(instance.deadline - world.clock())
-    lent = access.lend(_prefixes(errand), min(max(left, SHORTEST_LOAN), LONGEST_LOAN))
+    reads = tuple(place.prefix for place in errand.deps)
+    lent = access.lend(_prefixes(errand), min(max(left, SHORTEST_LOAN), LONGEST_LOAN), reads)
     return None if lent is None else MachineStore(access.url, access.options, lent)
 
 
@@ -59,6 +69,6 @@ def _on_this_computer(access: StoreAccess) -> bool:
 
 
 def _prefixes(errand: Errand) -> tuple[str, ...]:
-    """All that the job may touch in the store."""
+    """All that the job may change in the store."""
     code = (layout.code(errand.code),) if errand.code else ()
     return (*code, errand.job_place.prefix, layout.cache_prefix(errand.workflow), layout.statuses(errand.attempt_id))

@@ -47,6 +47,12 @@ def _place(world: World, job: Job) -> None:
             replace(job, message="waiting until its former machine is gone"), next_check_in=world.timing.poll
         )
         return
+    if job.awaited and not launches:
+        needed = [other for need in job.awaited if (other := world.database.jobs.get(need.id))]
+        job, free = plan.after_needs(job, needed, world.clock())
+        if not free:
+            world.save_job(job, next_check_in=None if job.status.finished else world.timing.waiting)
+            return
     refused = placement.refused_in(launches, attempt, job.round)
     try:
         offers, busy = find_offers(world, job)

@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. `poll` is only the safety net behind the wake-ups; `boot` is how long a machine may take to answer.
+    """Seconds. `poll` is only the safety net behind the wake-ups, `waiting` that of jobs which wait for others; `boot` is how long a machine may take to answer.
 
     `refused_retry` is how long a create call without a clear answer is repeated, `throttled` one that is one too many; `absence`
     is for how long the backend's list must then lack the machine before another is asked for, and `unlisted` how long that list
@@ -36,6 +36,7 @@ class Timing:
 
     lease: float = 600.0
     poll: float = 15.0
+    waiting: float = 300.0
     retry: float = 0.25
     longest_retry: float = 10.0
     boot: float = 300.0
@@ -64,8 +65,8 @@ class StoreAccess(Protocol):
         """Whether it only speaks like the store of a cloud: the identity of that cloud's machines is worth nothing there."""
         ...
 
-    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
-        """Credentials for the objects below `prefixes` that are good for so long (or as long as the cloud allows), in obstore's
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
+        """Credentials for the objects below `prefixes`, and to read those below `reads`, that are good for so long (or as long as the cloud allows), in obstore's
         names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
         ...
 
@@ -195,8 +196,19 @@ class World:
     def save_job(self, job: Job, *, next_check_in: float | None) -> Job:
         """Records a decision and gives the lease back; None: nothing more to do with it."""
         due = None if next_check_in is None else self.clock() + next_check_in
-        saved = self.database.jobs.save(replace(job, next_check_at=due))
+        saved = self._save_end(job) if job.status.finished else self.database.jobs.save(replace(job, next_check_at=due))
         self.changes.notify()
+        return saved
+
+    def _save_end(self, job: Job) -> Job:
+        """Those that wait for it are due with it, or not at all: nobody else would look at them soon."""
+        now = self.clock()
+        with self.database.transaction():
+            saved = self.database.jobs.save(replace(job, next_check_at=None))
+            for other in self.database.jobs.of_runs([job.run_id]):
+                if not other.status.finished and any(need.id == job.id for need in other.awaited):
+                    self.database.jobs.wake(other.id, now=now)
+        self.wake()
         return saved
 
     def save_instance(self, instance: Instance, *, next_check_in: float | None) -> Instance:

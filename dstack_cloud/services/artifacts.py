@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.services import runs
+from dstack_cloud.domain.runs import Job, Run
+from dstack_cloud.services import results, runs
 from dstack_cloud.services.context import Context
 from dstack_cloud.storage import artifacts, caches, layout
 
 
 def list_artifacts(context: Context, project: str, name: str) -> list[schemas.ArtifactView]:
-    run, jobs = runs.find(context, project, name)
+    run, jobs = _find(context, project, name)
     found: list[schemas.ArtifactView] = []
     for job in jobs:
         manifest = artifacts.load_manifest(context.store(project), layout.JobPlace(run.name, job.name))
@@ -23,11 +24,19 @@ def list_artifacts(context: Context, project: str, name: str) -> list[schemas.Ar
     return found
 
 
+def _find(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
+    """A run, a job, or `NAME:TAG` and `:TAG`: the job whose outputs these stand for."""
+    if ":" in name:
+        name = results.tagged(context, project, name).id
+    return runs.find(context, project, name)
+
+
 def archive(context: Context, project: str, name: str, prefix: str) -> Iterator[bytes]:
-    """A tar stream of one job's artifacts. Raises NotFound where there are none."""
-    run, jobs = runs.find(context, project, name)
+    """A tar stream of one job's artifacts: of a run, those of its workflow, or else of the last job that has any. Raises
+    NotFound where there are none."""
+    run, jobs = _find(context, project, name)
     store = context.store(project)
-    for job in jobs:
+    for job in reversed(jobs):
         manifest = artifacts.load_manifest(store, layout.JobPlace(run.name, job.name))
         if manifest is not None and manifest.below(prefix):
             return artifacts.archive(store, manifest, prefix)

@@ -6,7 +6,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dstack_cloud import errors
@@ -23,15 +23,25 @@ QUEUED = 64
 PIECE = 2**16
 
 
-class Follower:
-    """One follower: a thread a job's log, one for the states, one queue that joins them."""
+def read_offsets(text: str) -> dict[str, int]:
+    """Of `{"job": bytes}`. Raises UsageError."""
+    try:
+        return {str(job): max(int(offset), 0) for job, offset in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise errors.UsageError(f"`offsets` is {text!r}, no JSON object of numbers") from error
 
-    def __init__(self, context: Context, project: str, name: str, offset: int) -> None:
-        self._context, self._project, self._name, self._offset = context, project, name, offset
+
+class Follower:
+    """One follower: a thread for the logs, one job's after the other's in their order, one for the states, and a queue that
+    joins them. `offsets`: so many bytes of each job's log are there already."""
+
+    def __init__(self, context: Context, project: str, name: str, offsets: Mapping[str, int]) -> None:
+        self._context, self._project, self._name = context, project, name
+        self._offsets = offsets
         self._frames: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self._gone = threading.Event()
         self._broken = threading.Event()
-        self._logs: list[threading.Thread] = []
+        self._logs: threading.Thread | None = None
 
     def frames(self) -> Iterator[bytes]:
         """Raises NotFound before the first frame."""
@@ -40,11 +50,11 @@ class Follower:
 
     def _read(self, jobs: list[Job]) -> Iterator[bytes]:
         # started by the first reading: an answer that nobody ever reads starts nothing
-        self._logs = [threading.Thread(target=self._pump_log, args=(job.id, job.name), daemon=True) for job in jobs]
+        self._logs = threading.Thread(target=self._pump_logs, args=(jobs,), daemon=True)
         states = threading.Thread(target=self._pump_states, daemon=True)
         try:
-            for thread in (*self._logs, states):
-                thread.start()
+            self._logs.start()
+            states.start()
             while True:
                 try:
                     frame = self._frames.get(timeout=HEARTBEAT)
@@ -67,9 +77,15 @@ class Follower:
             return True
         return False
 
-    def _pump_log(self, job_id: str, job_name: str) -> None:
+    def _pump_logs(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if self._gone.is_set() or self._broken.is_set():
+                return
+            self._pump_log(job.id, job.name, self._offsets.get(job.name, 0))
+
+    def _pump_log(self, job_id: str, job_name: str, offset: int) -> None:
         try:
-            for chunk in read_log(self._context, job_id, LogRequest(follow=True), offset=self._offset):
+            for chunk in read_log(self._context, job_id, LogRequest(follow=True), offset=offset):
                 if self._gone.is_set():
                     return
                 for start in range(0, len(chunk), PIECE):
@@ -104,8 +120,8 @@ class Follower:
             view = runs.view(self._context, run)
             ended = view["finished_at"] is not None
             if ended:
-                for thread in self._logs:
-                    thread.join()
+                if self._logs is not None:
+                    self._logs.join()
                 if self._broken.is_set():
                     return
             text = json.dumps(view, sort_keys=True)

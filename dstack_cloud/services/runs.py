@@ -27,13 +27,16 @@ MANY = 1_000_000
 
 
 def submit(context: Context, project: str, request: schemas.RunRequest) -> schemas.RunView:
-    """The rows of a new run; the orchestrator does the rest. Raises what `plan_run` raises, and Conflict without the code."""
+    """The rows of a new run; the orchestrator does the rest. Where the workflow itself is used again, its earlier run, which
+    gets the tag. Raises what `plan_run` raises, and Conflict without the code."""
     source = request["code"]
     if source is not None and not code.code_exists(context.store(project), source["sha256"]):
         raise errors.Conflict("the code of this run isn't in the store", "run the command again")
     while True:
         name = new_run_name(lambda word: _names(context, word), _rng)
         plan = plan_run(context, project, request, run_name=name)
+        if (done := plan.jobs[-1].reused) is not None:
+            return _tagged(context, project, done.run_name, request["tag"])
         run = Run(
             id=uuid.uuid4().hex,
             project=project,
@@ -54,6 +57,14 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
 
 def _git_state(view: schemas.GitView | None) -> GitState | None:
     return None if view is None else replace(GitState(**view), remote=without_credentials(view["remote"]))
+
+
+def _tagged(context: Context, project: str, name: str, tag: str) -> schemas.RunView:
+    run, _ = find(context, project, name)
+    if tag:
+        context.world.database.runs.set_tag(run.id, tag)
+        run = replace(run, tag=tag)
+    return view(context, run)
 
 
 def _names(context: Context, prefix: str) -> list[str]:
@@ -78,22 +89,25 @@ def _add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
 
 
 def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:
-    sealed = context.sealer.seal(plan.confidential)
     return [
         Job(
-            id=f"{run.name}.{spec.workflow}",
+            id=f"{run.name}.{planned.spec.workflow}",
             run_id=run.id,
             project=run.project,
             run_name=run.name,
-            name=spec.workflow,
-            spec=spec,
+            name=planned.spec.workflow,
+            spec=planned.spec,
             code=run.code,
-            sealed=sealed,
+            sealed=context.sealer.seal(planned.confidential),
             status=JobStatus.SUBMITTED,
             submitted_at=run.created_at,
             next_check_at=run.created_at,
+            needs=planned.needs,
+            fingerprint=planned.step.fingerprint,
+            parts=dict(planned.step.parts),
         )
-        for spec in plan.specs
+        for planned in plan.jobs
+        if planned.reused is None
     ]
 
 
@@ -176,6 +190,11 @@ def remove(context: Context, project: str, name: str) -> None:
     if any(not job.status.finished for job in jobs):
         raise errors.Conflict(f"{run.name} is still running", f"`dstack stop {run.name}` first")
     database, store = context.world.database, context.store(project)
+    waiting = [job for job in database.jobs.unfinished(project) if any(need.run == run.name for need in job.needs)]
+    if waiting:
+        raise errors.Conflict(
+            f"{waiting[0].id} needs the artifacts of {run.name}", f"wait for it, or `dstack stop {waiting[0].run_name}`"
+        )
     instances = database.instances.of_jobs([job.id for job in jobs])
     if any(instance.status.alive for instance in instances):
         raise errors.Conflict(f"the machine of {run.name} is still being torn down", "try again in a moment")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import os
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +40,10 @@ class Sealer:
 
     def seal(self, values: Confidential) -> bytes:
         return self._fernet.encrypt(values.model_dump_json().encode())
+
+    def keyed(self, data: bytes) -> str:
+        """A hash that only who has the key can make: of values that are to be compared and not told."""
+        return hmac.new(self._key, b"compare\0" + data, hashlib.sha256).hexdigest()[:32]
 
     def open(self, sealed: bytes) -> Confidential:
         """Raises ConfigurationError where the key isn't the one that sealed it."""

@@ -8,13 +8,13 @@ from dstack_cloud.api import schemas
 from dstack_cloud.domain.git import GitState
 from dstack_cloud.domain.resources import Offer, describe
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
+from dstack_cloud.domain.states import JobStatus
 
 
 def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Instance]], now: float) -> schemas.RunView:
     """`instances` by job id; `now` is UTC seconds, to which a living machine has cost."""
     views = [job_view(job, instances.get(job.id, ()), now) for job in jobs]
     ends = [job.finished_at for job in jobs]
-    codes = [job.exit_code for job in jobs if job.exit_code]
     finished = all(job.status.finished for job in jobs)
     return {
         "name": run.name,
@@ -26,12 +26,20 @@ def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Ins
         "args": list(run.args),
         "submitted_at": run.created_at,
         "finished_at": max((end for end in ends if end is not None), default=None) if finished else None,
-        "exit_code": codes[0] if codes else (jobs[0].exit_code if jobs else None),
+        "exit_code": _exit_code(run, jobs),
         "cost": sum(view["cost"] for view in views),
         "code": code_view(run.code),
         "git": git_view(run.git),
         "jobs": views,
     }
+
+
+def _exit_code(run: Run, jobs: Sequence[Job]) -> int | None:
+    """Of the first job that failed, else of the run's workflow."""
+    failed = [job for job in jobs if job.exit_code and job.status is not JobStatus.DONE]
+    if failed:
+        return min(failed, key=lambda job: job.finished_at or float("inf")).exit_code
+    return next((job.exit_code for job in jobs if job.name == run.workflow), None)
 
 
 def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.JobView:
@@ -47,6 +55,7 @@ def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.Job
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "ports": [{"app": port.app, "local": port.local} for port in job.spec.ports],
+        "needs": [{"id": need.id, "how": need.how, "given": need.given} for need in job.needs],
         "instances": [instance_view(instance) for instance in instances],
         "cost": sum(cost(instance, now) for instance in instances),
     }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.domain import parsing, providers
-from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain import fingerprints, parsing, providers
+from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
+from dstack_cloud.domain.pipelines import pipeline
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
 from dstack_cloud.services import own_providers, secrets, views
 from dstack_cloud.services.context import Context
+from dstack_cloud.services.pipelines import Drafting, PlannedJob, chosen, with_needs
+
+# the name of a run that is only planned
+RUN = "RUN"
 
 
 class WorkflowProblems(errors.ConfigurationError):
@@ -32,12 +36,11 @@ class WorkflowProblems(errors.ConfigurationError):
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that could start now."""
+    """A run that could start now. `jobs` in their order, that of `workflow` last; those with `reused` aren't run."""
 
     workflow: parsing.Workflow
-    specs: tuple[JobSpec, ...]
-    offers: tuple[tuple[Offer, ...], ...]
-    confidential: Confidential
+    jobs: tuple[PlannedJob, ...]
+    contents: tuple[str, ...]
     variables: dict[str, str]
     needs_env: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -89,38 +92,55 @@ def describe_workflow(files: Sequence[schemas.SourceFile], name: str) -> schemas
     }
 
 
-def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run_name: str = "RUN") -> Plan:
+def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run_name: str = RUN) -> Plan:
     """Raises WorkflowProblems, NotFound, UsageError, NotAvailableYet, or the BackendError of a machine that can't do it."""
     checked, known_providers = own_providers.check(request["files"])
     if checked.problems:
         raise WorkflowProblems(checked.problems)
     workflow = parsing.find(checked.workflows, request["workflow"])
     _check_args(workflow, request["args"])
-    _check_tag(request["tag"])
-    known = secrets.check_usable(context, project, providers.secrets_of(workflow), workflow.name)
+    _check_given_tag(request["tag"])
+    workflows = pipeline(checked.workflows, workflow)
+    known: list[str] = []
+    for each in workflows:
+        if (wanted := providers.secrets_of(each)) or each is workflow:
+            known = secrets.check_usable(context, project, wanted, each.name)
     variables = checked.variables.overridden(workflow.name, request["variables"])
-    values = variables.values(workflow.name, run_name=run_name, args=request["args"])
-    overrides = dict(request["overrides"])
-    specs = providers.job_specs(workflow, values, overrides=overrides, providers=known_providers)
-    specs = [_with_backends(context, project, spec) for spec in specs]
-    offers = [tuple(_offers(context, project, spec)) for spec in specs]
-    needed = tuple(providers.needs_env(workflow))
+    drafting = Drafting(context, project, request, workflows, variables, known_providers, run_name)
+    drafts = [drafting.draft(each) for each in workflows]
+    jobs = with_needs(chosen(context, project, request, drafts), run_name)
+    values = drafting.values(workflow)
+    needed = tuple(dict.fromkeys(name for each in workflows for name in providers.needs_env(each)))
     return Plan(
         workflow=workflow,
-        specs=tuple(specs),
-        offers=tuple(offers),
-        confidential=_with_tokens(providers.confidential(workflow, values, request["env"]), specs),
+        jobs=tuple(_with_offers(context, project, request, jobs)),
         variables=values.variables,
+        contents=tuple(fingerprints.paths_of(workflows)),
         needs_env=needed,
         secrets=tuple(known),
         warnings=(*_warnings([name for name in needed if name not in known], request), *_hidden(values)),
     )
 
 
-def _with_tokens(confidential: Confidential, specs: Sequence[JobSpec]) -> Confidential:
-    """A random token for each program that asks for one, unless the user has given it one."""
-    tokens = {port.token: os.urandom(24).hex() for spec in specs for port in spec.ports if port.token}
-    return confidential.model_copy(update={"env": tokens | confidential.env})
+def _with_offers(
+    context: Context, project: str, request: schemas.RunRequest, jobs: Sequence[PlannedJob]
+) -> Iterator[PlannedJob]:
+    """Jobs that ask for the same are offered the same, and it is asked for once."""
+    known: dict[Requirements, tuple[Offer, ...]] = {}
+    for job in jobs:
+        if job.reused is not None:
+            yield job
+            continue
+        spec = _with_backends(context, project, job.spec)
+        if spec.requirements not in known:
+            try:
+                known[spec.requirements] = tuple(_offers(context, project, spec))
+            except errors.BackendError:
+                # whether a dependency runs at all is known only with the code
+                if request["code"] is not None or job is jobs[-1]:
+                    raise
+                known[spec.requirements] = ()
+        yield replace(job, spec=spec, offers=known[spec.requirements])
 
 
 def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:
@@ -130,8 +150,14 @@ def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:
     raise errors.UsageError(f"the workflow {workflow.name!r} takes no arguments, and got: {' '.join(args)}", hint)
 
 
-def _check_tag(tag: str) -> None:
-    if tag and not is_name(tag):
+def _check_given_tag(tag: str) -> None:
+    if tag:
+        check_tag(tag)
+
+
+def check_tag(tag: str) -> None:
+    """Raises UsageError."""
+    if not is_name(tag):
         raise errors.UsageError(
             f"`{tag}` can't be a tag",
             f"use letters, digits, `_`, `-` and `.`, {LONGEST_NAME} at most, and begin with no `-`",
@@ -193,17 +219,23 @@ def plan_view(plan: Plan) -> schemas.PlanView:
     return {
         "workflow": plan.workflow.name,
         "variables": plan.variables,
-        "jobs": [
-            {
-                "name": spec.workflow,
-                "provider": spec.provider,
-                "image": spec.image,
-                "paths": [saved.path for saved in (*spec.artifacts, *spec.cache)],
-                "offers": [views.offer_view(offer) for offer in offers],
-            }
-            for spec, offers in zip(plan.specs, plan.offers, strict=True)
-        ],
+        "jobs": [_job_view(job) for job in plan.jobs],
+        "contents": list(plan.contents),
         "needs_env": list(plan.needs_env),
         "secrets": list(plan.secrets),
         "warnings": list(plan.warnings),
+    }
+
+
+def _job_view(job: PlannedJob) -> schemas.PlannedJob:
+    spec = job.spec
+    return {
+        "name": spec.workflow,
+        "provider": spec.provider,
+        "image": spec.image,
+        "paths": [saved.path for saved in (*spec.artifacts, *spec.cache)],
+        "needs": [need.job if need.run == RUN else need.id for need in job.needs],
+        "reused": "" if job.reused is None else job.reused.id,
+        "why": job.why,
+        "offers": [views.offer_view(offer) for offer in job.offers],
     }

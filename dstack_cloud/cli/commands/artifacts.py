@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dstack_cloud.cli import output
-from dstack_cloud.cli.application import AsJson, RunOrJob, application
+from dstack_cloud.cli.application import AsJson, application
 from dstack_cloud.cli.extraction import extract
 from dstack_cloud.client import Client
 from dstack_cloud.errors import NotFound
@@ -18,6 +18,12 @@ DEFAULT = "ls"
 
 app = application("List and download what a run saved. `dstack artifacts RUN` is short for `dstack artifacts ls RUN`.")
 
+RunOrJob = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|JOB|:TAG", show_default=False, help="A run, one of its jobs, or a tag: :TAG, WORKFLOW:TAG."
+    ),
+]
 Target = Annotated[Path, typer.Argument(metavar="TO", show_default=False, help="A folder; made if it isn't there.")]
 
 

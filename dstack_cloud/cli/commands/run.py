@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
 import typer
 
-from dstack_cloud.cli import output, run_request
+from dstack_cloud.cli import output, run_request, run_tables
 from dstack_cloud.cli.application import AsJson, Detach, Yes, application, takes
 from dstack_cloud.cli.failures import problem_line, say
 from dstack_cloud.cli.run_words import Words, refuse_unused
@@ -39,6 +39,14 @@ Spot = Annotated[bool | None, typer.Option("--spot/--on-demand", help="Which kin
 MaxPrice = Annotated[float | None, typer.Option(min=0, metavar="USD", help="At most this much an hour.")]
 Gpu = Annotated[str | None, typer.Option(metavar="GPU", help="Count, name or memory: 2, V100, V100:2, 16GB.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where.")]
+Reuse = Annotated[
+    bool | None,
+    typer.Option(
+        "--reuse/--no-reuse",
+        help="Use unchanged outputs also of WORKFLOW itself, or of nothing. By default: of what it depends on.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Even where the folder is your home.")]
 ShowHelp = Annotated[bool, typer.Option("-h", "--help", help="Show this, or what WORKFLOW is.")]
 
@@ -54,6 +62,7 @@ class Options(NamedTuple):
     max_price: MaxPrice = None
     gpu: Gpu = None
     dry_run: DryRun = False
+    reuse: Reuse = None
     yes: Yes = False
     force: Force = False
     as_json: AsJson = False
@@ -87,6 +96,7 @@ def make_request(options: Options, words: Words) -> RunRequest:
         "overrides": run_request.overrides(options.backend, options.spot, options.max_price, options.gpu),
         "code": None,
         "local_python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "reuse": "deps" if options.reuse is None else "all" if options.reuse else "none",
     }
 
 
@@ -103,9 +113,11 @@ def refuse_options(words: list[str], context: typer.Context) -> None:
 def _run(client: Client, request: RunRequest, options: Options) -> int:
     plan = make_plan(client, request)
     if options.dry_run:
-        _show_plan(plan, options.as_json)
+        _show_plan(_complete_plan(client, request, plan), options.as_json)
         return 0
     complete(client, request, plan, options)
+    if options.reuse and (done := client.plan(request)["jobs"][-1]["reused"]):
+        say(f"{request['workflow']} is unchanged: {done} is used again, and nothing runs")
     if options.detach:
         run = client.submit(request)
         if options.as_json:
@@ -127,6 +139,18 @@ def complete(client: Client, request: RunRequest, plan: PlanView, options: Optio
     """Adds what the plan asks for from here, and sends the working folder: the request can be submitted then."""
     _add_environment(request, plan)
     _send_code(client, request, plan, options)
+
+
+def _complete_plan(client: Client, request: RunRequest, plan: PlanView) -> PlanView:
+    """With what is used again, where anything may be: the working folder is looked at, and stays here."""
+    if len(plan["jobs"]) == 1 and request.get("reuse") != "all":
+        return plan
+    from dstack_cloud.client import snapshot
+
+    _add_environment(request, plan)
+    taken = snapshot.take(Path.cwd(), client.home)
+    request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
+    return client.plan(request)
 
 
 def _add_environment(request: RunRequest, plan: PlanView) -> None:
@@ -151,7 +175,7 @@ def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Opt
     )
     for warning in taken.warnings:
         output.warn(warning)
-    request["code"] = taken.view
+    request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
     request["git"] = provenance.look(folder)
 
 
@@ -194,8 +218,9 @@ def _show_plan(plan: PlanView, as_json: bool) -> None:
     if plan["variables"]:
         print(f"variables: {as_options(plan['variables'])}")
     for job in plan["jobs"]:
-        image = f", image {job['image']}" if job["image"] else ""
-        print(f"job {job['name']}: {job['provider']}{image}")
+        print(run_tables.planned_line(job))
+        if job["reused"]:
+            continue
         rows = [
             [
                 offer["backend"],

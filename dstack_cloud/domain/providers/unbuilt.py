@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dstack_cloud.domain.parsing import Workflow
-from dstack_cloud.domain.parsing.model import Dependencies
 from dstack_cloud.errors import NotAvailableYet
 
 _USES: dict[str, Callable[[Workflow], bool]] = {
-    "deps": lambda workflow: workflow.deps != Dependencies(),
     "setup": lambda workflow: bool(workflow.setup),
     "schedule": lambda workflow: workflow.schedule is not None,
     "nodes": lambda workflow: workflow.nodes > 1,
     "sweep": lambda workflow: workflow.sweep is not None,
-    "mount: true": lambda workflow: any(artifact.mount for artifact in workflow.artifacts),
 }
 
 

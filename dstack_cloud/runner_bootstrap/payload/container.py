@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Sequence
 from typing import Any
@@ -52,9 +53,9 @@ def config(
 
 def mounts(job: Job, folder: Folder) -> list[tuple[str, str, str]]:
     """(here, inside the container, "" or ":ro"). An image may have programs in its home folder, so the private home covers it
-    only where an artifact lies in it; a cache is mounted by itself."""
+    only where an artifact, its own or one that it is given, lies in it; a cache is mounted by itself."""
     found = [(str(folder.work), CONTAINER_WORK, "")]
-    homely = [path for path in job.artifacts if path.startswith("~")]
+    homely = [path for path in itertools.chain(job.artifacts, *job.deps) if path.startswith("~")]
     if homely:
         found.append((str(folder.home), job.home_dir, ""))
     else:

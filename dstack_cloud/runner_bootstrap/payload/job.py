@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ class Job(NamedTuple):
     inputs: tuple[str, ...]
     artifacts: tuple[str, ...]
     caches: tuple[str, ...]
+    deps: tuple[tuple[str, ...], ...]
     ports: tuple[Port, ...]
     gpus: int
     memory_limit: int | None
@@ -97,7 +99,7 @@ _OPTIONAL: dict[str, Any] = {
     "job_name": "",
     "env": {},
     "secrets": {},
-    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "ports", "git"), ()),
+    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "deps", "ports", "git"), ()),
 }
 _LISTS = ("commands", "inputs", "artifacts", "caches")
 NOTICES = (None, "aws", "gcp", "azure")
@@ -130,8 +132,9 @@ def parse_job(raw: object) -> Job:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
     values["installs"] = bool(values["installs"])
     values["ports"] = _ports(values["ports"])
-    _check_inputs(values["inputs"], len(values["caches"]))
-    for path in (values["working_dir"], *values["artifacts"], *values["caches"]):
+    values["deps"] = _deps(values["deps"])
+    _check_inputs(values["inputs"], len(values["caches"]), len(values["deps"]))
+    for path in (values["working_dir"], *values["artifacts"], *values["caches"], *itertools.chain(*values["deps"])):
         if path.startswith("/") or ".." in path.split("/"):
             raise BadJob(f"the path {path!r} leads out of the working folder")
     if not values["home_dir"].startswith("/"):
@@ -160,8 +163,16 @@ def _ports(value: Sequence[dict[str, int]]) -> tuple[Port, ...]:
         raise BadJob("`ports` is not a list of {app, local}") from error
 
 
-def _check_inputs(inputs: tuple[str, ...], caches: int) -> None:
-    known = {"code", "artifacts", *(f"cache-{number}" for number in range(caches))}
+def _deps(value: object) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, (list, tuple)):
+        raise BadJob("`deps` is not a list of lists of paths")
+    return tuple(_strings("deps", paths) for paths in value)
+
+
+def _check_inputs(inputs: tuple[str, ...], caches: int, deps: int) -> None:
+    known = {"code", "artifacts", *(f"cache-{n}" for n in range(caches)), *(f"deps-{n}" for n in range(deps))}
     for name in inputs:
         if name not in known:
-            raise BadJob(f"`inputs` names {name!r}, which is neither `code`, `artifacts` nor a cache of the job")
+            raise BadJob(
+                f"`inputs` names {name!r}, which is neither `code`, `artifacts`, a cache nor a dependency of the job"
+            )

@@ -1,4 +1,4 @@
-"""Puts artifacts that an earlier attempt saved back where the job left them, over what the code brought."""
+"""Puts artifacts of an earlier attempt, or of a job that this one depends on, where they lay when they were saved."""
 
 # Plain strings for paths: a Path for each of a hundred thousand files doubles the time.
 # ruff: noqa: PTH108, PTH112, PTH114, PTH118
@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+from collections.abc import Sequence
 
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
-from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive, Source, Target, parts_of, unpack
 
 
-def restore(source: Source, folder: Folder, job: Job) -> set[str]:
-    """Unpacks the tar over the working folder and (`~/…`) the home folder; the names of the files in it.
+def restore(source: Source, folder: Folder, artifacts: Sequence[str]) -> set[str]:
+    """Unpacks the tar over the working folder and (`~/…`) the home folder; the names of the files in it. `artifacts` are the
+    paths that were saved.
 
     Raises BadArchive, OSError.
     """
-    target = Restored(folder, job)
+    target = Restored(folder, artifacts)
     unpack(source, target)
     return target.names
 
@@ -27,7 +28,7 @@ def restore(source: Source, folder: Folder, job: Job) -> set[str]:
 class Restored(Target):
     """What was saved is newer than what lies there: it replaces files, links and folders alike."""
 
-    def __init__(self, folder: Folder, job: Job) -> None:
+    def __init__(self, folder: Folder, artifacts: Sequence[str]) -> None:
         super().__init__(folder.work)
         self.names: set[str] = set()
         self._folder = folder
@@ -35,7 +36,7 @@ class Restored(Target):
         self._tops = tops
         self._real = {*tops, str(folder.work), str(folder.home)}
         # the longest first: a member belongs to the narrowest artifact
-        paths = sorted({os.path.normpath(path) for path in job.artifacts}, key=len, reverse=True)
+        paths = sorted({os.path.normpath(path) for path in artifacts}, key=len, reverse=True)
         self._places = {path: self._place(path) for path in paths if path != "."}
 
     def add(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:

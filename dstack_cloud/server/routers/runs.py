@@ -9,7 +9,7 @@ from starlette.concurrency import iterate_in_threadpool
 
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
-from dstack_cloud.services import access, logs, resuming, runs, workflows
+from dstack_cloud.services import access, logs, resuming, runs, tags, workflows
 from dstack_cloud.services import follow as following
 
 router = APIRouter(prefix="/api/projects/{project}")
@@ -70,10 +70,24 @@ def restart(project: str, run: str, body: schemas.RestartRequest, context: Serve
 
 
 @router.get("/runs/{run}/follow")
-def follow(
-    project: str, run: str, context: ServerContext, offset: Annotated[int, Query(ge=0)] = 0
-) -> StreamingResponse:
-    return StreamingResponse(following.Follower(context, project, run, offset).frames(), media_type=OCTETS)
+def follow(project: str, run: str, context: ServerContext, offsets: str = "{}") -> StreamingResponse:
+    follower = following.Follower(context, project, run, following.read_offsets(offsets))
+    return StreamingResponse(follower.frames(), media_type=OCTETS)
+
+
+@router.post("/runs/{run}/tag")
+def tag(project: str, run: str, body: schemas.TagBody, context: ServerContext) -> schemas.RunView:
+    return tags.tag(context, project, run, body["tag"])
+
+
+@router.get("/tags")
+def list_tags(project: str, context: ServerContext) -> list[schemas.TagView]:
+    return tags.list_tags(context, project)
+
+
+@router.delete("/tags/{name}")
+def untag(project: str, name: str, context: ServerContext) -> list[schemas.TagView]:
+    return tags.untag(context, project, name)
 
 
 @router.get("/runs/{run}/logs")

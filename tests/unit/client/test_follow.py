@@ -28,7 +28,7 @@ def answer_cut_at(cuts: Iterator[int]) -> Callable[[Request], Reply]:
     """Serves the whole story from the offset asked for, in pieces of 700 bytes; dies after as many bytes as `cuts` says."""
 
     def answer(request: Request) -> Reply:
-        start = int(request.query["offset"])
+        start = json.loads(request.query.get("offsets", "{}")).get("train", 0)
         logs = [log_frame(LOG[at : at + 700]) for at in range(start, len(LOG), 700)]
         story = b"".join([run_frame("running"), b'{"type": "tick"}\n', *logs, run_frame("done")])
         limit = next(cuts, len(story))

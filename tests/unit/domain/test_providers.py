@@ -117,14 +117,11 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ("deps: [x]", "`deps`"),
-        ("depends-on: {repo: {include: [a]}}", "`deps`"),
         ("setup: [x]", "`setup`"),
         ("schedule: '@daily'", "`schedule`"),
         ("nodes: 2", "`nodes`"),
         ("sweep: {parameters: {a: [1]}}", "`sweep`"),
         ("nodes: 2\nsetup: x", "`setup`, `nodes`, which are not available yet"),
-        ("artifacts: [{path: a, mount: true}]", "`mount: true`"),
         ("provider: torchrun\nfile: a.py", "the provider `torchrun` is not available yet"),
     ],
 )

@@ -31,7 +31,7 @@ class Lender:
     asked: int = 0
     foreign: bool = False
 
-    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
         self.asked += 1
         if isinstance(self.lent, errors.StoreError):
             raise self.lent

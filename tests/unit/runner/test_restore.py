@@ -11,7 +11,6 @@ import pytest
 
 from dstack_cloud.runner_bootstrap.link import LinkError
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
-from dstack_cloud.runner_bootstrap.payload.job import parse_job
 from dstack_cloud.runner_bootstrap.payload.restore import restore
 from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive
 from tests.unit.runner.rig import Rig, tar_of
@@ -23,7 +22,7 @@ BOTH = ["code", "artifacts"]
 def restored(tmp_path: Path, artifacts: list[str], data: bytes) -> Folder:
     folder = Folder(tmp_path / "job")
     folder.make()
-    restore(io.BytesIO(data), folder, parse_job({"attempt": "a", "mode": "process", "artifacts": artifacts}))
+    restore(io.BytesIO(data), folder, artifacts)
     return folder
 
 

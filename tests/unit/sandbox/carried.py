@@ -48,7 +48,7 @@ class Lender:
     lent: Mapping[str, str] | None
     foreign: bool = False
 
-    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
         return self.lent
 
 

@@ -21,7 +21,7 @@ from tests.unit.server.site import Site
         ("PUT", "/api/server", 405, "ServerError"),
         ("PUT", "/api/projects/main/code/short", 400, "UsageError"),
         ("GET", "/api/projects/main/runs/none-1/follow", 404, "NotFound"),
-        ("GET", "/api/projects/main/runs/none-1/follow?offset=-1", 400, "UsageError"),
+        ("GET", "/api/projects/main/runs/none-1/follow?offsets=x", 400, "UsageError"),
     ],
 )
 def test_every_refusal_is_an_error_view(site: Site, method: str, path: str, status: int, code: str) -> None:

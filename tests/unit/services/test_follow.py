@@ -36,7 +36,7 @@ def pumps() -> list[threading.Thread]:
 
 def test_all_of_the_log_comes_before_the_final_state(office: Office) -> None:
     log = bytes(range(256)) * 3000
-    found = split(Follower(office.context, "main", ended_run(office, log), 0).frames())
+    found = split(Follower(office.context, "main", ended_run(office, log), {}).frames())
     kinds = [head["type"] for head, _ in found if head["type"] != "tick"]
     assert kinds[-1] == "run"
     assert set(kinds[:-1]) == {"log"}
@@ -46,13 +46,13 @@ def test_all_of_the_log_comes_before_the_final_state(office: Office) -> None:
 
 def test_a_follower_goes_on_from_an_offset(office: Office) -> None:
     name = ended_run(office, b"0123456789")
-    assert b"".join(body for _, body in split(Follower(office.context, "main", name, 7).frames())) == b"789"
-    assert b"".join(body for _, body in split(Follower(office.context, "main", name, 99).frames())) == b""
+    assert b"".join(body for _, body in split(Follower(office.context, "main", name, {"train": 7}).frames())) == b"789"
+    assert b"".join(body for _, body in split(Follower(office.context, "main", name, {"train": 99}).frames())) == b""
 
 
 def test_a_slow_reader_is_waited_for_with_little_in_memory(office: Office) -> None:
     """However large the objects of the log are, what waits is bounded."""
-    follower = Follower(office.context, "main", ended_run(office, bytes(PIECE * QUEUED * 2)), 0)
+    follower = Follower(office.context, "main", ended_run(office, bytes(PIECE * QUEUED * 2)), {})
     frames = follower.frames()
     assert len(next(frames)) < PIECE + 200
     wait_until(follower._frames.full, "a full queue")
@@ -62,22 +62,22 @@ def test_a_slow_reader_is_waited_for_with_little_in_memory(office: Office) -> No
 
 
 def test_an_answer_that_nobody_reads_starts_nothing(office: Office) -> None:
-    Follower(office.context, "main", office.submit()["name"], 0).frames()
+    Follower(office.context, "main", office.submit()["name"], {}).frames()
     assert pumps() == []
     with pytest.raises(errors.NotFound):
-        Follower(office.context, "main", "nope-1", 0).frames()
+        Follower(office.context, "main", "nope-1", {}).frames()
 
 
 def test_a_log_that_cannot_be_read_is_told_and_the_run_still_ends(office: Office) -> None:
     name = ended_run(office, b"hello")
     office.store.broken = {"/logs/"}
-    found = [head for head, _ in split(Follower(office.context, "main", name, 0).frames())]
+    found = [head for head, _ in split(Follower(office.context, "main", name, {}).frames())]
     assert [head["type"] for head in found if head["type"] != "tick"] == ["error", "run"]
 
 
 def test_a_database_that_fails_ends_the_stream_without_a_last_frame(office: Office) -> None:
     """The client asks again then; a stream that never ends would be waited for."""
-    frames = Follower(office.context, "main", office.submit()["name"], 0).frames()
+    frames = Follower(office.context, "main", office.submit()["name"], {}).frames()
     assert json.loads(next(frames))["type"] == "run"
     with office.database._engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE run")

@@ -43,23 +43,23 @@ class S3Access:
         """The server's own, as an obstore credential provider."""
         return self._client.credentials()
 
-    def lend(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
-        """Credentials that may use these prefixes only, for at most `seconds` (for less where AWS allows less). None where
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
+        """Credentials that may use these prefixes and read at `reads`, nothing else, for at most `seconds` (for less where AWS allows less). None where
         this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured. Raises StoreError."""
         if not on_s3(self.url) or self._is_elsewhere():
             return None
         try:
-            return self._lent(prefixes, seconds)
+            return self._lent(prefixes, seconds, reads)
         except NotAuthorized as refused:
             log.warning("no short-lived credentials for %s: %s", self.url, refused.summary)
             return None
         except BackendError as wrong:
             raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
 
-    def _lent(self, prefixes: Sequence[str], seconds: int) -> Mapping[str, str] | None:
+    def _lent(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str]) -> Mapping[str, str] | None:
         role = self._client.config.lend_role
         caller = self._identity()
-        policy = lent_policy(self.url, prefixes, caller.split(":")[1])
+        policy = lent_policy(self.url, prefixes, caller.split(":")[1], reads=reads)
         if len(policy) > LONGEST_POLICY or (not role and ":user/" not in caller):
             return None
         sts = self._client.sts()

@@ -71,9 +71,10 @@ def machine_policy(store: str, partition: str = "aws") -> str:
     return json.dumps({"Version": VERSION, "Statement": store_statements(store, [""], partition)})
 
 
-def lent_policy(store: str, prefixes: Sequence[str], partition: str = "aws") -> str:
-    """What short-lived credentials may do: use these prefixes of the store."""
-    document = {"Version": VERSION, "Statement": store_statements(store, prefixes, partition)}
+def lent_policy(store: str, prefixes: Sequence[str], partition: str = "aws", *, reads: Sequence[str] = ()) -> str:
+    """What short-lived credentials may do: use these prefixes of the store, and read at `reads`."""
+    statements = store_statements(store, prefixes, partition, reads=reads)
+    document = {"Version": VERSION, "Statement": statements}
     return json.dumps(document, separators=(",", ":"))  # the limit is 2,048 characters
 
 
@@ -83,15 +84,19 @@ def trust_policy(partition: str = "aws") -> str:
     return json.dumps({"Version": VERSION, "Statement": [statement]})
 
 
-def store_statements(store: str, prefixes: Sequence[str], partition: str = "aws") -> list[Statement]:
-    """What reading and writing below these prefixes of a store needs. A prefix is what keys begin with."""
+def store_statements(
+    store: str, prefixes: Sequence[str], partition: str = "aws", *, reads: Sequence[str] = ()
+) -> list[Statement]:
+    """What reading and writing below these prefixes of a store needs, and reading below `reads`. A prefix is what keys begin
+    with."""
     bucket, folder = place_of(store)
-    begins = [_literal(f"{folder}{prefix}") for prefix in prefixes]
     arn = f"arn:{partition}:s3:::{bucket}"
-    patterns = [f"{begin}*" for begin in begins]
-    listing = None if patterns == ["*"] else {"StringLike": {"s3:prefix": patterns}}
+    used, read = ([f"{_literal(f'{folder}{prefix}')}*" for prefix in some] for some in (prefixes, reads))
+    listing = None if used == ["*"] else {"StringLike": {"s3:prefix": used + read}}
+    reading = [_allow("ReadObjects", ["s3:GetObject"], [f"{arn}/{pattern}" for pattern in read])] if read else []
     return [
-        _allow("UseObjects", OBJECT_ACTIONS, [f"{arn}/{pattern}" for pattern in patterns]),
+        _allow("UseObjects", OBJECT_ACTIONS, [f"{arn}/{pattern}" for pattern in used]),
+        *reading,
         _allow("ListObjects", ["s3:ListBucket"], arn, listing),
     ]
 

@@ -1,0 +1,141 @@
+"""The jobs of a run: the workflow that is named and all that it depends on, each with what it needs of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dstack_cloud.api import schemas
+from dstack_cloud.domain import fingerprints, parsing, providers
+from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain.pipelines import Choice, Step, dependencies, need_of
+from dstack_cloud.domain.providers.making import Providers
+from dstack_cloud.domain.resources import Offer
+from dstack_cloud.domain.runs import Job, Need
+from dstack_cloud.domain.variables import Values, Variables, form
+from dstack_cloud.services import results, reuse
+from dstack_cloud.services.context import Context
+
+# what of the command line's wishes is for the workflow that it names, not for those that this one depends on
+OF_THE_TARGET = ("gpu",)
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """`reused`: the job whose outputs are used instead of running it; else `why` it runs."""
+
+    workflow: parsing.Workflow
+    spec: JobSpec
+    confidential: Confidential
+    step: Step
+    needs: tuple[Need, ...] = ()
+    reused: Job | None = None
+    why: str = ""
+    offers: tuple[Offer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drafting:
+    """`workflows` are all that the run may need, in order, the named one last."""
+
+    context: Context
+    project: str
+    request: schemas.RunRequest
+    workflows: Sequence[parsing.Workflow]
+    variables: Variables
+    known: Providers
+    run_name: str
+
+    @property
+    def target(self) -> parsing.Workflow:
+        return self.workflows[-1]
+
+    def draft(self, workflow: parsing.Workflow) -> PlannedJob:
+        """Raises what is wrong with the workflow, and NotFound, Conflict for outputs that aren't there."""
+        named = workflow is self.target
+        wishes = {
+            name: value for name, value in self.request["overrides"].items() if named or name not in OF_THE_TARGET
+        }
+        values = self.values(workflow)
+        (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known)
+        env = self._environment(workflow)
+        confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
+        return PlannedJob(workflow, spec, confidential, self._step(workflow, env))
+
+    def values(self, workflow: parsing.Workflow) -> Values:
+        args = self.request["args"] if workflow is self.target else []
+        return self.variables.values(workflow.name, run_name=self.run_name, args=args)
+
+    def _variables(self, workflow: parsing.Workflow) -> dict[str, str]:
+        """Those that it depends on: all that it sees, or those that it says."""
+        seen = self.variables.seen_by(workflow.name)
+        named = workflow.deps.variables
+        if named is None:
+            return seen
+        spelled = {form(name) for name in named}
+        return {name: value for name, value in seen.items() if form(name) in spelled}
+
+    def _environment(self, workflow: parsing.Workflow) -> dict[str, str]:
+        """A variable that workflows name without a value goes to these only; what is set with -e otherwise to all."""
+        asked = {name for each in self.workflows for name in providers.needs_env(each)}
+        mine = set(providers.needs_env(workflow))
+        return {name: value for name, value in self.request["env"].items() if name not in asked or name in mine}
+
+    def _step(self, workflow: parsing.Workflow, env: Mapping[str, str]) -> Step:
+        fixed: dict[str, Need] = {}
+        depends: list[tuple[str, str]] = []
+        for dependency in dependencies(workflow):
+            if dependency.how == "run":
+                depends.append((dependency.workflow or "", dependency.workflow or ""))
+            else:
+                need = results.find_dependency(self.context, self.project, dependency, workflow.name)
+                fixed[need.given] = need
+                depends.append((need.given, ""))
+        code = self.request["code"]
+        content = fingerprints.code_of(workflow, code["sha256"] if code else "", self.request.get("contents", {}))
+        chosen = {**{name: value for name, value in workflow.env.items() if value is not None}, **env}
+        args = self.request["args"] if workflow is self.target else []
+        keyed = self.context.sealer.keyed
+        parts = fingerprints.parts_of(workflow, content, self._variables(workflow), chosen, args, keyed)
+        return Step(workflow.name, tuple(depends), fixed, fingerprints.fingerprint(parts), parts)
+
+
+def _with_tokens(confidential: Confidential, spec: JobSpec) -> Confidential:
+    """A random token for each program that asks for one, unless the user has given it one."""
+    tokens = {port.token: os.urandom(24).hex() for port in spec.ports if port.token}
+    return confidential.model_copy(update={"env": tokens | confidential.env})
+
+
+def chosen(context: Context, project: str, request: schemas.RunRequest, jobs: Sequence[PlannedJob]) -> list[PlannedJob]:
+    """Those that run or are used, with what each needs. Before the code is known nothing is said about what is used again."""
+    wanted = request.get("reuse", "deps")
+    steps = [job.step for job in jobs]
+    if request["code"] is None or wanted == "none" or (len(steps) == 1 and wanted != "all"):
+        why = "--no-reuse" if wanted == "none" else ""
+        found: dict[str, Choice] = {step.name: (None, why) for step in steps}
+    else:
+        found = reuse.choices(context, project, steps, target_too=wanted == "all")
+    return [
+        replace(job, reused=found[job.step.name][0], why=found[job.step.name][1])
+        for job in jobs
+        if job.step.name in found
+    ]
+
+
+def with_needs(jobs: Sequence[PlannedJob], run_name: str) -> list[PlannedJob]:
+    by_name = {job.step.name: job for job in jobs}
+    linked = []
+    for job in jobs:
+        needs = []
+        for given, name in job.step.depends if job.reused is None else ():
+            there = job.step.fixed.get(given)
+            needs.append(there or _need(by_name[name], given, run_name))
+        linked.append(replace(job, needs=tuple(needs)))
+    return linked
+
+
+def _need(job: PlannedJob, given: str, run_name: str) -> Need:
+    if job.reused is not None:
+        return need_of(job.reused, given)
+    return Need(run_name, job.step.name, "run", given, tuple(artifact.path for artifact in job.spec.artifacts))

@@ -1,0 +1,77 @@
+"""Outputs of finished runs by the names that people give them: a workflow's last ones, and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_cloud import errors
+from dstack_cloud.domain.parsing.model import Dependency
+from dstack_cloud.domain.pipelines import need_of
+from dstack_cloud.domain.runs import Job, Need, Run
+from dstack_cloud.domain.states import JobStatus
+from dstack_cloud.services.context import Context
+from dstack_cloud.storage import artifacts, layout
+
+
+def find_dependency(context: Context, project: str, dependency: Dependency, by: str) -> Need:
+    """What a `{workflow: x}`, `x:tag` or `:tag` of the workflow `by` stands for. Raises NotFound, Conflict."""
+    workflow, tag = dependency.workflow or "", dependency.tag or ""
+    if dependency.how == "last":
+        job, given = _last(context, project, workflow, by), f"the last {workflow}"
+    else:
+        given = f"{workflow}:{tag}"
+        job = tagged(context, project, given)
+    need = need_of(job, given, dependency.how)
+    if need.paths and not is_there(context, project, need):
+        raise errors.NotFound(
+            f"`{by}` depends on {given}, which is {job.id}, and its artifacts are gone from the store",
+            f"run `{job.name}` again" + (f" with -t {tag}" if tag else ""),
+        )
+    return need
+
+
+def is_there(context: Context, project: str, need: Need) -> bool:
+    return artifacts.load_manifest(context.store(project), layout.JobPlace(need.run, need.job)) is not None
+
+
+def _last(context: Context, project: str, workflow: str, by: str) -> Job:
+    found = context.world.database.results.newest(project, [workflow])
+    if found:
+        return found[0]
+    raise errors.NotFound(
+        f"`{by}` depends on the last run of {workflow!r}, and none is done yet", f"`dstack run {workflow}` first"
+    )
+
+
+def tagged(context: Context, project: str, given: str) -> Job:
+    """The job whose outputs `name:tag` or `:tag` stands for: that of the run's workflow, in the newest run that is done. Raises
+    NotFound, Conflict where runs of different workflows have the tag."""
+    workflow, _, tag = given.partition(":")
+    runs = [run for run in context.world.database.runs.tagged(project, tag) if workflow in ("", run.workflow)]
+    if not tag or not runs:
+        raise errors.NotFound(f"there is no run with the tag `{given}`", _known(context, project, workflow))
+    jobs = {job.run_id: job for job in _named(context, runs)}
+    done = [jobs[run.id] for run in runs if run.id in jobs and jobs[run.id].status is JobStatus.DONE]
+    if not done:
+        states = ", ".join(f"{run.name} ({jobs[run.id].status})" for run in runs if run.id in jobs)
+        raise errors.Conflict(f"no run with the tag `{given}` is done: {states}", "wait for it, or tag another run")
+    if len({job.name for job in done}) > 1:
+        newest = {job.name: job for job in reversed(done)}
+        candidates = ", ".join(f"{name}:{tag} ({job.run_name})" for name, job in sorted(newest.items()))
+        raise errors.Conflict(f"`:{tag}` is a tag of several workflows", f"say which one: {candidates}")
+    return done[0]
+
+
+def _named(context: Context, runs: Sequence[Run]) -> list[Job]:
+    """Of each run the job of its workflow."""
+    workflows = {run.id: run.workflow for run in runs}
+    jobs = context.world.database.jobs.of_runs(list(workflows))
+    return [job for job in jobs if job.name == workflows[job.run_id]]
+
+
+def _known(context: Context, project: str, workflow: str) -> str:
+    runs = context.world.database.runs.tagged(project)
+    known = dict.fromkeys(f"{run.workflow}:{run.tag}" for run in runs if workflow in ("", run.workflow))
+    if known:
+        return f"there are: {', '.join(known)}"
+    return "`dstack run -t TAG` or `dstack tag RUN TAG` gives a run one"

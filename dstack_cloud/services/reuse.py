@@ -1,0 +1,69 @@
+"""Which jobs of a plan need not run, because they were done before and nothing has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+from dstack_cloud.domain.pipelines import Choice, Past, Step, choose, need_of
+from dstack_cloud.domain.runs import Job, Need
+from dstack_cloud.services import results
+from dstack_cloud.services.context import Context
+from dstack_cloud.storage import artifacts, layout
+
+
+def choices(context: Context, project: str, steps: Sequence[Step], *, target_too: bool) -> dict[str, Choice]:
+    """By name, what is used again and why the others run; those that nobody needs, because what needs them isn't run, are left
+    out. The last step is run in any case, unless `target_too`."""
+    target = steps[-1].name
+    found = context.world.database.results
+    fingerprints = [step.fingerprint for step in steps if target_too or step.name != target]
+    alike: dict[str, list[Job]] = {}
+    for done in found.alike(project, fingerprints):
+        alike.setdefault(done.fingerprint, []).append(done)
+    newest = {job.name: job for job in found.newest(project, [step.name for step in steps])}
+    gone: set[str] = set()
+    while True:
+        chosen = choose(steps, Past(alike, newest, gone, _comparison(context, project)))
+        if not target_too:
+            chosen[target] = (None, "")
+        needed = _needed(steps, chosen)
+        used = [job for name in needed if (job := chosen[name][0]) is not None]
+        lost = {job.id for job in used if _is_gone(context, project, job)}
+        if not lost:
+            return {name: chosen[name] for name in needed}
+        gone |= lost
+
+
+def _needed(steps: Sequence[Step], chosen: Mapping[str, Choice]) -> list[str]:
+    """What runs, and what that is given, in order."""
+    needed = {steps[-1].name}
+    for step in reversed(steps):
+        if step.name in needed and chosen[step.name][0] is None:
+            needed.update(name for given, name in step.depends if given not in step.fixed)
+    return [step.name for step in steps if step.name in needed]
+
+
+def _is_gone(context: Context, project: str, job: Job) -> bool:
+    need = need_of(job, job.name)
+    return bool(need.paths) and not results.is_there(context, project, need)
+
+
+def _comparison(context: Context, project: str) -> Callable[[Need, Need], bool]:
+    """Whether two jobs saved the same, by its content."""
+    store = context.store(project)
+
+    @cache
+    def content(run: str, job: str) -> frozenset[tuple[str, ...]] | None:
+        manifest = artifacts.load_manifest(store, layout.JobPlace(run, job))
+        if manifest is None:
+            return None
+        return frozenset((e.path, e.kind, oct(e.mode), e.sha256, e.target) for e in manifest.entries)
+
+    def same(one: Need, other: Need) -> bool:
+        if not one.paths and not other.paths:
+            return True
+        saved = content(one.run, one.job)
+        return saved is not None and saved == content(other.run, other.job)
+
+    return same
