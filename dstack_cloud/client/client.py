@@ -160,6 +160,11 @@ class Client:
         with self._transport.stream(f"{self._run(name)}/artifacts/archive", {"path": path}) as stream:
             yield from stream.chunks()
 
+    def upload(self, packed: Iterator[bytes], *, name: str, tag: str, path: str) -> RunView:
+        """A finished run with that tag, whose artifacts are what `packed`, a tar stream from `uploading.tar`, has at `path`."""
+        query: Query = {"name": name, "tag": tag, "path": path}
+        return cast("RunView", self._transport.upload(f"{self._base}/uploads", packed, query))
+
     def cache(self, workflow: str | None = None) -> PruneView:
         """The caches there are, of one workflow or of all."""
         return cast("PruneView", self._transport.call("GET", f"{self._base}/cache", query={"workflow": workflow}))

@@ -78,11 +78,12 @@ class Transport:
         with self._exchange("HEAD", path, None, None, refusal_is_error=False) as response:
             return response.status == 200
 
-    def upload(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Whatever `chunks` raises passes through; the server then sees a broken upload and keeps nothing."""
+    def upload(self, path: str, chunks: Iterable[bytes], query: Query | None = None) -> object:
+        """The JSON answer. Whatever `chunks` raises passes through; the server then sees a broken upload and keeps nothing."""
         self._check_version()
-        with self._exchange("PUT", path, chunks, None, seconds=UPLOAD_SECONDS) as response:
-            _read_all(response)
+        with self._exchange("PUT", path, chunks, query, seconds=UPLOAD_SECONDS) as response:
+            text = _read_all(response)
+        return _decode(response.status, text)
 
     @contextmanager
     def stream(self, path: str, query: Query | None = None) -> Iterator[Stream]:

@@ -7,6 +7,8 @@ from pydantic import Field
 from dstack_cloud.domain.resources import Frozen, Requirements
 
 GRACE_SECONDS = 10
+# the provider of what was uploaded: it is over, and has nothing to run
+UPLOAD = "upload"
 
 
 class SavedPath(Frozen):

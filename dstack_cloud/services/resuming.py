@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
+from dstack_cloud.domain.jobs import UPLOAD
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.runs import Job, Run
 from dstack_cloud.domain.states import JobStatus
@@ -59,6 +60,8 @@ def _check(context: Context, run: Run, job: Job) -> None:
             f"{job.id} hasn't ended: it is {job.status}",
             f"`dstack attach {run.name}` follows it, `dstack stop` ends it",
         )
+    if job.spec.provider == UPLOAD:
+        raise errors.Conflict(f"{run.name} was uploaded: there is nothing to run", None)
     if job.code is not None and not code.code_exists(context.store(run.project), job.code.sha256):
         raise errors.Conflict(f"the code of {run.name} isn't in the store any more", "run the workflow again")
     secrets.check_usable(context, run.project, job.spec.secrets, job.spec.workflow)

@@ -111,6 +111,17 @@ def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:
     ]
 
 
+def free_name(context: Context) -> str:
+    return new_run_name(lambda word: _names(context, word), _rng)
+
+
+def add_finished(context: Context, run: Run, job: Job) -> None:
+    """Raises Conflict where someone else has just taken the name."""
+    if not _add(context, run, [job]):
+        raise errors.Conflict(f"another run was named {run.name} meanwhile", "run the command again")
+    context.world.changes.notify()
+
+
 def view(context: Context, run: Run) -> schemas.RunView:
     return list_views(context, [run])[0]
 

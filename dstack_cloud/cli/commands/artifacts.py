@@ -11,9 +11,9 @@ from dstack_cloud.cli import output
 from dstack_cloud.cli.application import AsJson, application
 from dstack_cloud.cli.extraction import extract
 from dstack_cloud.client import Client
-from dstack_cloud.errors import NotFound
+from dstack_cloud.errors import NotFound, UsageError
 
-SUBCOMMANDS = ("ls", "cp", "download")
+SUBCOMMANDS = ("ls", "cp", "download", "upload")
 DEFAULT = "ls"
 
 app = application("List and download what a run saved. `dstack artifacts RUN` is short for `dstack artifacts ls RUN`.")
@@ -73,6 +73,32 @@ def cp(
 def download(run: RunOrJob, to: Target = Path()) -> None:
     """Download all artifacts of a run or job, to the current folder or to TO."""
     _download(Client(), run, "", to)
+
+
+@app.command()
+def upload(
+    path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False, help="A file or a folder.")],
+    tag: Annotated[str, typer.Option("-t", "--tag", metavar="TAG", show_default=False, help="What others call it by.")],
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", show_default=False, help="In place of a workflow's. By default PATH's last part."),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Keep a file or folder as the artifacts of a finished run, for others to depend on."""
+    from dstack_cloud.client.uploading import tar
+
+    place = path.expanduser().absolute()
+    if not place.exists():
+        raise UsageError(f"there is no {path}", "name a file or a folder")
+    if not tag:
+        raise UsageError("the tag is empty", "say --tag TAG")
+    last = place.resolve().name if path.name in ("", ".", "..") else place.name
+    run = Client().upload(tar(place, last), name=name or last, tag=tag, path=last)
+    if as_json:
+        output.print_json(run)
+    else:
+        print(f"{run['name']}: {run['workflow']}:{run['tag']}")
 
 
 def _download(client: Client, run: str, path: str, to: Path) -> None:
