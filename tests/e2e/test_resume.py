@@ -80,3 +80,24 @@ def test_slips(user: User) -> None:
     assert "has no job 'nope'" in user("resume", f"{name}.nope", code=2).err
     assert "there is no run 'nope-1'" in user("restart", "nope-1", code=2).err
     assert user.run(name)["status"] == "running"
+
+
+def test_the_jobs_of_a_run_start_again_one_after_the_other(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - name: first
+            commands: [mkdir -p one, echo x >> one/runs]
+            artifacts: [one]
+          - name: second
+            deps: [first]
+            commands: [wc -l < one/runs, exit 3]
+    """)
+    user("run", "second", code=3)
+    name = user.runs()[0]["name"]
+    user("restart", name, code=3)
+    assert [job["attempt"] for job in user.run(name)["jobs"]] == [1, 2]
+    user("restart", name, "--clear", "-y", code=3)
+    first, second = user.run(name)["jobs"]
+    assert (first["status"], first["attempt"], second["attempt"]) == ("done", 2, 3)
+    assert second["started_at"] and user("logs", f"{name}.second").text == "1\n1\n1\n"
+    assert second["instances"][-1]["created_at"] >= first["finished_at"]

@@ -29,6 +29,14 @@ def test_what_is_uploaded_is_a_finished_run(user: User) -> None:
     assert user.runs() == []
 
 
+def test_others_depend_on_it(user: User) -> None:
+    user.write("data/numbers.csv", "1,2\n")
+    user("artifacts", "upload", "data", "--tag", "v1")
+    (user.folder / "data/numbers.csv").unlink()
+    user.workflows("workflows: {name: use, deps: [':v1', 'data:v1'], commands: [cat data/numbers.csv]}")
+    assert user("run", "use").text == "1,2\n"
+
+
 def test_a_file_under_a_name(user: User) -> None:
     user.write("a file.bin", "x" * 3_000_000)
     assert "`a file.bin` can't be a name" in user("artifacts", "upload", "a file.bin", "-t", "v1", code=2).err
