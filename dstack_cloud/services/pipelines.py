@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import fingerprints, parsing, providers
@@ -76,10 +77,13 @@ class Drafting:
         spelled = {form(name) for name in named}
         return {name: value for name, value in seen.items() if form(name) in spelled}
 
+    @cached_property
+    def _asked(self) -> set[str]:
+        return {name for each in self.workflows for name in providers.needs_env(each)}
+
     def _environment(self, workflow: parsing.Workflow) -> dict[str, str]:
         """A variable that workflows name without a value goes to these only; what is set with -e otherwise to all."""
-        asked = {name for each in self.workflows for name in providers.needs_env(each)}
-        mine = set(providers.needs_env(workflow))
+        asked, mine = self._asked, set(providers.needs_env(workflow))
         return {name: value for name, value in self.request["env"].items() if name not in asked or name in mine}
 
     def _step(self, workflow: parsing.Workflow, env: Mapping[str, str]) -> Step:

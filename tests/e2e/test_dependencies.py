@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import User, until
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "dependencies"
 THREE = """
     workflows:
       - name: download
@@ -170,3 +173,12 @@ def test_a_mounted_artifact_is_saved_while_the_job_runs(user: User) -> None:
     user.wait_for_log(name, "begun")
     until(lambda: "out/a" in user("artifacts", name, code=None).text, 120)
     user("stop", name, "-a", "-y")
+
+
+def test_the_example_trains_and_is_reused(user: User) -> None:
+    shutil.copytree(EXAMPLE, user.folder, dirs_exist_ok=True)
+    assert "loss " in user("run", "finetune").text
+    first = user.runs()[0]["name"]
+    assert [*jobs(user, first)] == ["download", "encode", "finetune"]
+    assert user("run", "finetune").text.startswith("loss ")
+    assert [*jobs(user, user.runs()[0]["name"])] == ["finetune"]

@@ -131,3 +131,25 @@ def test_a_job_that_loses_every_machine_is_given_up(endings: list[Ending], said:
     lost = [replace(launch(offer(1.0), attempt=n), ending=each, wrong="it died") for n, each in enumerate(endings, 1)]
     message = plan.too_many_lost(lost)
     assert message.startswith(said) and bool(message) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "message", "free"),
+    [
+        ((JobStatus.DONE, JobStatus.DONE), JobStatus.SUBMITTED, "", True),
+        ((JobStatus.DONE, JobStatus.RUNNING), JobStatus.PENDING, "waits for b", False),
+        ((JobStatus.PENDING, JobStatus.FAILED), JobStatus.FAILED, "`b` failed", False),
+        ((JobStatus.STOPPED, JobStatus.RUNNING), JobStatus.STOPPED, "`a` was stopped", False),
+        ((JobStatus.ABORTED, JobStatus.DONE), JobStatus.ABORTED, "`a` was aborted", False),
+    ],
+)
+def test_a_job_waits_for_all_that_it_needs_and_ends_with_the_first_that_ends_ill(
+    statuses: tuple[JobStatus, JobStatus], status: JobStatus, message: str, free: bool
+) -> None:
+    needed = [
+        job(each, name=name, finished_at=7.0 if each.finished else None)
+        for name, each in zip("ab", statuses, strict=True)
+    ]
+    decided, may_start = plan.after_needs(job(JobStatus.SUBMITTED), needed, 9.0)
+    assert (decided.status, decided.message, may_start) == (status, message, free)
+    assert decided.submitted_at == (7.0 if free else 0.0)

@@ -104,3 +104,21 @@ def test_a_link_that_leads_out_is_not_followed(tmp_path: Path) -> None:
 def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadArchive):
         restored(tmp_path, ["out"], tar_with(member(name)))
+
+
+def test_what_other_jobs_saved_lies_over_the_code_the_later_over_the_earlier(runner: Rig) -> None:
+    inputs = ["code", "deps-0", "deps-1", "artifacts"]
+    runner.submit("cat m/a m/b ~/h out", inputs=inputs, artifacts=["out"], deps=[["m"], ["m", "~/h", "out"]])
+    sent = {
+        "artifacts": {"out": b"own"},
+        "deps-1": {"m/b": b"second ", "~/h": b"home ", "out": b"dep"},
+        "deps-0": {"m/a": b"first ", "m/b": b"old "},
+    }
+    early = [threading.Thread(target=runner.link.put_input, args=(n, [tar_of(files)])) for n, files in sent.items()]
+    for thread in early:
+        thread.start()
+    runner.link.put_input("code", [tar_of({"m/a": b"code"})])
+    for thread in early:
+        thread.join()
+    assert runner.wait("uploading").exit_code == 0
+    assert runner.log() == b"first second home own"
