@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from dstack_cloud.cli import output, run_tables
 from dstack_cloud.cli.attached import Screen, tell_end
+from dstack_cloud.cli.failures import say
 from dstack_cloud.cli.interrupts import Interrupts
 from dstack_cloud.client import Client
 from dstack_cloud.errors import DstackError
@@ -33,8 +34,16 @@ def follow_started(
         run = started["run"]
         interrupts.ready(lambda abort: _request_stop(client, run["name"], abort))
         if not quiet:
-            output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
+            _introduce(run)
         return Screen(log, client.access).show(watch(client.follow(run["name"], started["logged"])), run)
+
+
+def _introduce(run: RunView) -> None:
+    """The run, and what it takes of others instead of doing it again."""
+    output.print_drawn(output.table(run_tables.RUN_COLUMNS, [run_tables.run_row(run)]), sys.stderr)
+    for job in run["jobs"]:
+        if used := run_tables.used_text(job):
+            say(f"{job['id']} {used}")
 
 
 def start_again(client: Client, start: Callable[[], ResumedView], *, detach: bool, as_json: bool) -> int:

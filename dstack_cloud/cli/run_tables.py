@@ -131,14 +131,17 @@ def needs_text(job: JobView) -> str:
     """ "needs download; uses shady-1.encode (unchanged), shady-2.model (:best)"."""
     run = job["id"].partition(".")[0]
     own = [need["given"] for need in job["needs"] if need["id"].startswith(f"{run}.")]
-    words = {"run": "unchanged", "last": "the last run"}
-    used = [
-        f"{need['id']} ({words.get(need['how'], need['given'])})"
-        for need in job["needs"]
-        if not need["id"].startswith(f"{run}.")
-    ]
-    parts = [f"needs {', '.join(own)}" if own else "", f"uses {', '.join(used)}" if used else ""]
+    parts = [f"needs {', '.join(own)}" if own else "", used_text(job)]
     return "; ".join(part for part in parts if part)
+
+
+def used_text(job: JobView) -> str:
+    """ "uses shady-1.encode (unchanged)": what other runs have saved; "" where it takes nothing of theirs."""
+    run = job["id"].partition(".")[0]
+    words = {"run": "unchanged", "last": "the last run"}
+    others = [need for need in job["needs"] if not need["id"].startswith(f"{run}.")]
+    used = [f"{need['id']} ({words.get(need['how'], need['given'])})" for need in others]
+    return f"uses {', '.join(used)}" if used else ""
 
 
 def planned_line(job: PlannedJob) -> str:

@@ -52,7 +52,9 @@ def test_all_steps_run_in_order_and_the_second_time_only_the_last(three: User) -
     assert three("logs", name).text == first.text
     assert three("logs", f"{name}.encode").text == "encoded\n"
     assert plan(three, "train") == {"download": f"{name}.download", "encode": f"{name}.encode", "train": "runs: "}
-    assert three("run", "train").text == "weights\nWEIGHTS\ncode\n"
+    again = three("run", "train")
+    assert again.text == "weights\nWEIGHTS\ncode\n"
+    assert f".train uses {name}.download (unchanged), {name}.encode (unchanged)" in again.err
     second = three.runs()[0]["name"]
     assert list(jobs(three, second)) == ["train"]
     assert f"uses {name}.download (unchanged), {name}.encode (unchanged)" in three("ps", "-v").text
