@@ -14,6 +14,7 @@ import pytest
 from tests.e2e import cloud as aws
 from tests.e2e import engine
 from tests.e2e.conftest import User, until
+from tests.e2e.test_dependencies import THREE
 from tests.fakes import seaweed
 from tests.fakes.aws import MotoCloud
 from tests.fakes.aws.fixtures import any_whole_cloud, bucket, cloud
@@ -65,6 +66,13 @@ def test_log_exit_code_and_artifacts_of_a_job_that_fails(user: User, cloud: Moto
     assert (user.folder / "got/out/deep/model.bin").read_text() == "weights\n"
     [machine] = cloud.instances()
     assert machine["tags"]["dstack-run"] == run["name"]
+
+
+def test_outputs_go_from_machine_to_machine(user: User, cloud: MotoCloud) -> None:
+    user.workflows(THREE)
+    user.write("code.txt", "code\n")
+    assert user("run", "train").text == "downloaded\nencoded\nweights\nWEIGHTS\ncode\n"
+    assert len(cloud.instances()) == 3
 
 
 TRAIN = """

@@ -14,6 +14,7 @@ import pytest
 from dstack_cloud.backends.sandbox.client import DockerClient
 from tests.e2e import engine
 from tests.e2e.conftest import User, until
+from tests.e2e.test_dependencies import THREE
 
 pytestmark = pytest.mark.sandbox
 
@@ -69,6 +70,15 @@ def test_a_cache_over_two_machines_and_its_end(user: User) -> None:
     assert len(engine.instances(user)) == 2
     assert "cached" in user("prune", "cache", "cached", "-y").text
     assert json.loads(user("prune", "cache", "cached", "-y", "--json").out)["entries"] == []
+
+
+def test_outputs_go_from_machine_to_machine_and_are_used_again(user: User) -> None:
+    user.workflows(THREE)
+    user.write("code.txt", "code\n")
+    assert user("run", "train", *THERE).text == "downloaded\nencoded\nweights\nWEIGHTS\ncode\n"
+    assert len(engine.instances(user)) == 3
+    assert user("run", "train", *THERE).text == "weights\nWEIGHTS\ncode\n"
+    assert len(engine.instances(user)) == 4
 
 
 def test_two_side_by_side_one_stopped_one_aborted(user: User) -> None:
