@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
-from dstack_cloud.domain.runs import Instance, Job, Run
+from dstack_cloud.domain.runs import Instance, Job, Need, Run
 from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs
@@ -237,7 +237,7 @@ class Open:
 
 
 class Simulation:
-    """One run of one job. `go` steps until nothing is left to do."""
+    """One run, of one job unless `add` adds more. `go` steps until nothing is left to do."""
 
     def __init__(self, folder: Path, chance: Chance, refuse: int = 0, *, remote: bool = False) -> None:
         self.chance = chance
@@ -245,6 +245,8 @@ class Simulation:
         self.cut_at: dict[str, float] = {}
         # why couriers say that nothing more can be saved
         self.given_up = ""
+        # exit codes of jobs, where not 0
+        self.codes: dict[str, int] = {}
         self.backend = SimBackend(chance, refuse=refuse, remote=remote)
         self.runners = SimRunners(chance, self.backend)
         self.store = open_store("memory://")
@@ -260,28 +262,34 @@ class Simulation:
             observations=Observations(spacing=0.0),
         )
 
-    def submit(self, **changes: Any) -> Job:
+    def submit(self, needs: tuple[str, ...] = (), **changes: Any) -> Job:
         """`changes` of the job's specification."""
-        spec = JobSpec(workflow="train", provider="bash", requirements=Requirements(backends=("sim",)), **changes)
-        job = Job(
-            "shady-1.train", "r", "main", "shady-1", "train", spec, status=JobStatus.SUBMITTED, submitted_at=self.now
-        )
         self.database.runs.add(Run("r", "main", "shady-1", "train", None))
-        self.database.jobs.add(job)
+        return self.add("train", needs, **changes)
+
+    def add(self, name: str, needs: tuple[str, ...] = (), **changes: Any) -> Job:
+        """Another job of the run, after those that it needs."""
+        spec = JobSpec(workflow=name, provider="bash", requirements=Requirements(backends=("sim",)), **changes)
+        waits = tuple(Need("shady-1", other) for other in needs)
+        job = Job(f"shady-1.{name}", "r", "main", "shady-1", name, spec, submitted_at=self.now, needs=waits)
+        self.database.jobs.add(replace(job, status=JobStatus.SUBMITTED))
         return job
 
-    def job(self) -> Job:
-        job = self.database.jobs.get("shady-1.train")
+    def job(self, name: str = "train") -> Job:
+        job = self.database.jobs.get(f"shady-1.{name}")
         assert job is not None
         return job
 
+    def jobs(self) -> list[Job]:
+        return self.database.jobs.of_runs(["r"])
+
     def go(self, rounds: int = 400) -> None:
         for _ in range(rounds):
-            if self.job().status.finished and not self.database.instances.alive():
+            if all(job.status.finished for job in self.jobs()) and not self.database.instances.alive():
                 return
             self.step_once()
             self.check()
-        raise AssertionError(f"not at its end after {rounds} rounds: {self.job()}")
+        raise AssertionError(f"not at its end after {rounds} rounds: {self.jobs()}")
 
     def step_once(self) -> None:
         try:
@@ -295,16 +303,23 @@ class Simulation:
 
     def check(self) -> None:
         """What holds in every moment."""
-        assert len(self.runners.working()) <= 1, "two machines work on the job"
-        coming = [each for each in self.database.instances.alive() if each.status is not InstanceStatus.TERMINATING]
-        assert len(coming) <= 1, "two machines are meant for the job"
-        launches = self.launches()
-        ran = Counter(launch.attempt for launch in launches if launch.id in self.runners.started)
-        assert all(count == 1 for count in ran.values()), "an attempt's number was used twice"
+        for job in self.jobs():
+            self._check_job(job)
         assert all(count == 1 for count in self.backend.created.values()), "a key made two machines"
 
-    def launches(self) -> list[Instance]:
-        return self.database.instances.of_jobs([self.job().id])
+    def _check_job(self, job: Job) -> None:
+        launches = self.launches(job.name)
+        working = [launch for launch in launches if launch.id in self.runners.working()]
+        assert len(working) <= 1, "two machines work on the job"
+        coming = [each for each in launches if each.status.alive and each.status is not InstanceStatus.TERMINATING]
+        assert len(coming) <= 1, "two machines are meant for the job"
+        ran = Counter(launch.attempt for launch in launches if launch.id in self.runners.started)
+        assert all(count == 1 for count in ran.values()), "an attempt's number was used twice"
+        needed = [self.job(need.job).status for need in job.awaited]
+        assert not launches or set(needed) <= {JobStatus.DONE}, "a machine was asked for before its time"
+
+    def launches(self, name: str = "train") -> list[Instance]:
+        return self.database.instances.of_jobs([self.job(name).id])
 
     def lose_machines(self) -> None:
         """Death without notice: the courier has lost the runner, and the backend says that it is gone."""
@@ -356,10 +371,11 @@ class Simulation:
     def _report(self, instance_id: str, phase: str) -> None:
         instance = self.database.instances.get(instance_id)
         assert instance is not None
-        place = layout.AttemptPlace("shady-1", "train", instance.attempt)
+        name = instance.job_id.partition(".")[2]
+        place = layout.AttemptPlace("shady-1", name, instance.attempt)
         reason = self.runners.reasons.get(instance_id, "")
         noticed = self.now if reason == "interrupted" else None
-        code = 0 if phase in ("uploading", "finished") and not reason else None
+        code = self.codes.get(name, 0) if phase in ("uploading", "finished") and not reason else None
         state = {
             "attempt": instance_id,
             "phase": phase,
@@ -369,4 +385,4 @@ class Simulation:
             "notice_at": noticed,
         }
         self.store.put(place.status, json.dumps({**state, "started_at": self.now, "warnings": []}).encode())
-        self.database.jobs.wake("shady-1.train", now=self.now)
+        self.database.jobs.wake(instance.job_id, now=self.now)
