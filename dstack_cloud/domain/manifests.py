@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -44,6 +45,12 @@ class Manifest:
     @property
     def files(self) -> int:
         return sum(entry.kind == "file" for entry in self.entries)
+
+    @property
+    def content(self) -> str:
+        """The same for the same files, whoever saved them and when."""
+        lines = sorted((entry.path, entry.kind, entry.mode, entry.sha256, entry.target) for entry in self.entries)
+        return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
     def below(self, prefix: str = "") -> list[Entry]:
         """`prefix` itself and all that is in it; everything where it is empty."""

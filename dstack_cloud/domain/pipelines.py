@@ -78,12 +78,12 @@ class Step:
 @dataclass(frozen=True)
 class Past:
     """Done jobs: `alike` by fingerprint, the newest first; `newest` by name. `gone` are the ids of those whose outputs aren't
-    there any more; `same(a, b)`: whether two jobs saved the same."""
+    there any more; `content` stands for what is there now of a job ("": nothing)."""
 
     alike: Mapping[str, Sequence[Job]]
     newest: Mapping[str, Job]
     gone: Collection[str]
-    same: Callable[[Need, Need], bool]
+    content: Callable[[Need], str]
 
 
 Choice = tuple["Job | None", str]
@@ -111,7 +111,7 @@ def _job(chosen: Mapping[str, Choice], name: str) -> Job:
 def _choose(step: Step, needs: Sequence[Need], past: Past) -> Choice:
     why = ""
     for job in past.alike.get(step.fingerprint, ()):
-        changed = _changed(job.needs, needs, past.same)
+        changed = _changed(job.needs, needs, past.content)
         if job.id in past.gone:
             why = why or "its artifacts are gone"
         elif changed:
@@ -124,11 +124,15 @@ def _choose(step: Step, needs: Sequence[Need], past: Past) -> Choice:
     return None, why or "no finished run"
 
 
-def _changed(then: Sequence[Need], now: Sequence[Need], same: Callable[[Need, Need], bool]) -> str:
+def _changed(then: Sequence[Need], now: Sequence[Need], content: Callable[[Need], str]) -> str:
+    """Compared is what was read, never whose it was: a job that is started again keeps its id, and a removed run's name is
+    given again."""
     if [need.given for need in then] != [need.given for need in now]:
         return "its dependencies changed"
     for before, need in zip(then, now, strict=True):
-        if before.id != need.id and not same(before, need):
+        if before.paths and not before.content:
+            return f"it isn't known what it read of `{need.given}`"
+        if before.content != content(need):
             return f"the outputs of `{need.given}` changed"
     return ""
 

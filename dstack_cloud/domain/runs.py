@@ -44,7 +44,7 @@ class Need:
     """What a job needs of another one: that it is done, and, where it has `paths`, what it saved there.
 
     `how` is `run` (it runs first, or was found to have run unchanged before), `last` or `tag`; `given` is what the workflow's
-    file calls it.
+    file calls it. `content` stands for what was there when the job's last attempt began ("": none has yet).
     """
 
     run: str
@@ -52,6 +52,7 @@ class Need:
     how: Literal["run", "last", "tag"] = "run"
     given: str = ""
     paths: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def id(self) -> str:

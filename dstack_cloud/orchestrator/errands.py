@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.orchestrator.world import StoreAccess, World
-from dstack_cloud.storage import layout
+from dstack_cloud.storage import artifacts, layout
 
 # between two saves of the artifacts of a job whose machine may be taken away at any time, and of one whose workflow says
 # `mount: true`; seconds
@@ -36,6 +37,15 @@ def errand_of(instance: Instance, job: Job) -> Errand:
         restore=saves and instance.attempt > 1,
         sync=_sync(instance, job) if saves else None,
     )
+
+
+def with_contents(world: World, job: Job) -> Job:
+    """With what is there of its needs just before it is given them: where that changes meanwhile, the job is only not used
+    again. Raises StoreError."""
+    if not any(need.paths for need in job.needs):
+        return job
+    store = world.store_of(job)
+    return replace(job, needs=tuple(replace(need, content=artifacts.content_of(store, need)) for need in job.needs))
 
 
 def _sync(instance: Instance, job: Job) -> float | None:

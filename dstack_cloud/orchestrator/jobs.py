@@ -14,6 +14,7 @@ from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_job
 from dstack_cloud.orchestrator import placement, plan, turns
 from dstack_cloud.orchestrator.dispatch import longest_run
+from dstack_cloud.orchestrator.errands import with_contents
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
 from dstack_cloud.storage import artifacts, layout
@@ -107,7 +108,7 @@ def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
         next_check_at=world.clock(),
         round=job.round,
     )
-    submitted = replace(job, status=JobStatus.SUBMITTED)
+    submitted = replace(with_contents(world, job), status=JobStatus.SUBMITTED)
     provisioning = replace(submitted, status=JobStatus.PROVISIONING, attempt=attempt, instance_id=instance.id)
     with world.database.transaction():
         world.database.instances.add(instance)

@@ -9,7 +9,7 @@ from dstack_cloud.domain.pipelines import Choice, Past, Step, choose, need_of
 from dstack_cloud.domain.runs import Job, Need
 from dstack_cloud.services import results
 from dstack_cloud.services.context import Context
-from dstack_cloud.storage import artifacts, layout
+from dstack_cloud.storage import artifacts
 
 
 def choices(context: Context, project: str, steps: Sequence[Step], *, target_too: bool) -> dict[str, Choice]:
@@ -23,8 +23,9 @@ def choices(context: Context, project: str, steps: Sequence[Step], *, target_too
         alike.setdefault(done.fingerprint, []).append(done)
     newest = {job.name: job for job in found.newest(project, [step.name for step in steps])}
     gone: set[str] = set()
+    content = _contents(context, project)
     while True:
-        chosen = choose(steps, Past(alike, newest, gone, _comparison(context, project)))
+        chosen = choose(steps, Past(alike, newest, gone, content))
         if not target_too:
             chosen[target] = (None, "")
         needed = _needed(steps, chosen)
@@ -49,21 +50,12 @@ def _is_gone(context: Context, project: str, job: Job) -> bool:
     return bool(need.paths) and not results.is_there(context, project, need)
 
 
-def _comparison(context: Context, project: str) -> Callable[[Need, Need], bool]:
-    """Whether two jobs saved the same, by its content."""
+def _contents(context: Context, project: str) -> Callable[[Need], str]:
+    """What is saved now of a job."""
     store = context.store(project)
 
     @cache
-    def content(run: str, job: str) -> frozenset[tuple[str, ...]] | None:
-        manifest = artifacts.load_manifest(store, layout.JobPlace(run, job))
-        if manifest is None:
-            return None
-        return frozenset((e.path, e.kind, oct(e.mode), e.sha256, e.target) for e in manifest.entries)
+    def content(need: Need) -> str:
+        return artifacts.content_of(store, need)
 
-    def same(one: Need, other: Need) -> bool:
-        if not one.paths and not other.paths:
-            return True
-        saved = content(one.run, one.job)
-        return saved is not None and saved == content(other.run, other.job)
-
-    return same
+    return content

@@ -10,11 +10,11 @@ from dstack_cloud import errors
 from dstack_cloud.domain.manifests import Entry, Manifest
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.layout import JobPlace
-from dstack_cloud.storage.published import discard, load_manifest, object_key, publish, settle, withdraw
+from dstack_cloud.storage.published import content_of, discard, load_manifest, object_key, publish, settle, withdraw
 from dstack_cloud.storage.saving import save_artifacts
 from dstack_cloud.storage.transfers import SMALL, downloads
 
-__all__ = ["archive", "discard", "load_manifest", "publish", "save_artifacts", "settle", "withdraw"]
+__all__ = ["archive", "content_of", "discard", "load_manifest", "publish", "save_artifacts", "settle", "withdraw"]
 
 # small pieces of an archive are joined to about this many bytes
 _PIECE = 2**18

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dstack_cloud import errors
 from dstack_cloud.domain.manifests import Entry, Manifest
+from dstack_cloud.domain.runs import Need
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.layout import AttemptPlace, JobPlace, read_manifest
 from dstack_cloud.storage.transfers import Uploads
@@ -54,6 +55,12 @@ def load_manifest(store: Store, place: JobPlace) -> Manifest | None:
         if manifest := _load(store, place, numbers[-1]):
             return manifest
     return None
+
+
+def content_of(store: Store, need: Need) -> str:
+    """What is saved now of a job that another one needs; "" where nothing is."""
+    manifest = load_manifest(store, JobPlace(need.run, need.job)) if need.paths else None
+    return "" if manifest is None else manifest.content
 
 
 def object_key(manifest: Manifest, entry: Entry) -> str:

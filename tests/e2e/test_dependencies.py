@@ -75,6 +75,25 @@ def test_what_changed_runs_again_and_says_so(three: User) -> None:
     assert plan(three, "train")["encode"] == f"{name}.encode"
 
 
+def test_what_was_read_counts_not_whose_it_was(user: User) -> None:
+    source = user.folder.parent / "source"
+    user.workflows(f"""
+        workflows:
+          - {{name: a, commands: ["cp {source} a"], artifacts: [a]}}
+          - {{name: b, commands: [cp a b], artifacts: [b], deps: [a]}}
+          - {{name: c, commands: [cat b], deps: [b]}}
+    """)
+    source.write_text("one\n")
+    assert user("run", "c").text == "one\n"
+    name = user.runs()[0]["name"]
+    user("resume", f"{name}.a")
+    assert plan(user, "c")["b"] == f"{name}.b"
+    source.write_text("two\n")
+    user("resume", f"{name}.a")
+    assert plan(user, "c")["b"] == "runs: the outputs of `a` changed"
+    assert user("run", "c").text == "two\n"
+
+
 def test_reuse_of_the_workflow_itself_gives_its_earlier_run(three: User) -> None:
     name = three.submit("encode")
     three.wait(name)
