@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from dstack_cloud.domain.variables import KEPT_FROM_ENVIRONMENT
 from dstack_cloud.errors import ConfigurationError, NotFound, UsageError
 
 # Linux takes 128 KiB for one variable (MAX_ARG_STRLEN), its name included
@@ -22,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(rf"secrets\.({_NAME.pattern})")
 # no text of a workflow holds a NUL: no program can be given one
 _PLACE = re.compile(f"\0({_NAME.pattern})\0")
-_TAKEN = frozenset({"HOME", "PATH", "PWD", "RUN_NAME", "SHELL", "USER"})
+_TAKEN = KEPT_FROM_ENVIRONMENT | {"GIT_ASKPASS", "GIT_SSH_COMMAND", "JOB_ID", "RUN_NAME"}
 _TAKEN_PREFIXES = ("DSTACK_", "LD_")
 
 

@@ -89,6 +89,21 @@ def writer(text: str) -> Writer:
     return write
 
 
+def sets_itself(text: str, name: str) -> bool:
+    """Whether a text that a shell reads gives its own variable `name` a value and reads it as `$name`, as in
+    `for x in a b; do echo $x; done`."""
+    here = re.escape(name)
+    binds = rf"\bfor\s+{here}\s+in\b|(?:^|[\s;&|(]){here}=|\b(?:read|local|export|declare)\b[^;&|\n]*\s{here}\b"
+    return re.search(rf"\${here}\b", text) is not None and re.search(binds, text) is not None
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether it ends within quotes or a here-document, or with a line that goes on."""
+    scan = _Scan(text)
+    trailing = len(text) - len(text.rstrip("\\"))
+    return scan.unfinished or (trailing % 2 == 1 and scan.ends_bare)
+
+
 class _Scan:
     """Reads a text as bash does, as far as quoting goes. `places`: those of each `$` that isn't behind a backslash."""
 
@@ -102,6 +117,17 @@ class _Scan:
         self._heredoc_depth = 0
         while self._at < len(text):
             self._step()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a quote or a here-document is open at the end of the text."""
+        within = (Kind.DOUBLE, Kind.SINGLE, Kind.ANSI)
+        endless = self._kind in (Kind.HEREDOC, Kind.VERBATIM) and self._heredoc_end > len(self._text)
+        return endless or bool(self._awaited) or any(kind in within for kind in self._open)
+
+    @property
+    def ends_bare(self) -> bool:
+        return self._kind in _BARE
 
     @property
     def _kind(self) -> Kind:

@@ -13,6 +13,7 @@ SCHEMES = ("http", "https", "ftp")
 DOWNLOAD = """\
 set +e
 url=$1 output=$2
+if [ -d "$output" ]; then echo "error: $output is a folder: give the file in it a name" >&2; exit 1; fi
 mkdir -p "$(dirname "$output")" || exit 1
 if command -v curl >/dev/null; then
   curl --fail --location --show-error --silent --retry 3 --output "$output.part" "$url"

@@ -24,7 +24,7 @@ def list_remotes(context: Context, project: str) -> list[schemas.RemoteView]:
 
 
 def put(context: Context, project: str, request: schemas.RemoteRequest) -> None:
-    """Raises UsageError, without the credential, for one that can't be used there."""
+    """Raises UsageError, without the credential, for one that can't be used there, Conflict for a second one of a server."""
     context.project(project)
     remote = without_credentials(request["remote"])
     server, secret = server_of(remote), request["secret"]
@@ -42,9 +42,21 @@ def put(context: Context, project: str, request: schemas.RemoteRequest) -> None:
             )
     elif not secret or any(char in secret for char in "\0\r\n"):
         raise errors.UsageError("a token is one line, and not empty", None)
+    _refuse_second(context, project, remote)
     login = Login(secret, request["username"] or USERNAME, request["known_hosts"])
     sealed = context.sealer.seal_secret(json.dumps(asdict(login)))
     context.world.database.credentials.put(Credential(project, remote, sealed, context.world.clock()))
+
+
+def _refuse_second(context: Context, project: str, remote: str) -> None:
+    """A program that asks for a login names the server, not the repository. Raises Conflict."""
+    for each in context.world.database.credentials.of_project(project):
+        known, wanted = server_of(each.remote), server_of(remote)
+        if each.remote != remote and (known.kind, known.host) == (wanted.kind, wanted.host):
+            raise errors.Conflict(
+                f"the project has a credential for {known.host} already, that of {each.remote}, and jobs would be given only one",
+                f"if it opens both, nothing has to be done; else `dstack init --remote {each.remote} --delete` first",
+            )
 
 
 def delete(context: Context, project: str, remote: str) -> None:

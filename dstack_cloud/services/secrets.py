@@ -52,6 +52,8 @@ def check_usable(context: Context, project: str, wanted: Collection[str], workfl
             )
     for secret in found:
         context.sealer.open_secret(secret)
+    for credential in context.world.database.credentials.of_project(project):
+        context.sealer.open_secret(credential)
     return known
 
 

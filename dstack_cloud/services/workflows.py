@@ -12,6 +12,7 @@ from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.pipelines import pipeline
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
+from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
 from dstack_cloud.services import own_providers, secrets, views
 from dstack_cloud.services.context import Context
@@ -118,7 +119,11 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
         contents=tuple(fingerprints.paths_of(workflows)),
         needs_env=needed,
         secrets=tuple(known),
-        warnings=(*_warnings([name for name in needed if name not in known], request), *_hidden(values)),
+        warnings=(
+            *_warnings([name for name in needed if name not in known], request),
+            *_hidden(values),
+            *_replaced(workflow, values),
+        ),
     )
 
 
@@ -213,6 +218,14 @@ def _hidden(values: Values) -> Iterator[str]:
             yield f"the variable `{name}` has the name of one that dstack sets itself: that value is used"
         elif is_kept(environment_name(name)):
             yield f"the variable `{name}` isn't put into the job's environment, where {environment_name(name)} means something else"
+
+
+def _replaced(workflow: parsing.Workflow, values: Values) -> Iterator[str]:
+    for name in map(form, values.variables):
+        if any(sets_itself(command, name) for command in workflow.commands):
+            yield f"the commands of `{workflow.name}` set `{name}` themselves, but `$" + (
+                f"{name}` stands for the variable of that name: write `${{{name}}}` for the shell's own"
+            )
 
 
 def plan_view(plan: Plan) -> schemas.PlanView:

@@ -8,6 +8,7 @@ from dstack_cloud.domain.interpolation import may_be_variable, references, refus
 from dstack_cloud.domain.parsing.problems import Finding, Path, shown
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
 from dstack_cloud.domain.secrets import FIELDS, name_in
+from dstack_cloud.domain.shell import is_unfinished
 from dstack_cloud.domain.variables import KNOWN_NAMES
 from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.base import RUNNING_FIELDS
@@ -31,6 +32,15 @@ def broken_rules(common: Fields, options: Fields, described: Description) -> Ite
         yield Finding(("resources", "interruptible"), text, "keep `spot_policy`", on_key=True)
     for field in ("artifacts", "cache"):
         yield from _repeated_paths(field, common.get(field))
+    yield from _unfinished_commands(common.get("commands"))
+
+
+def _unfinished_commands(commands: Tree | None) -> Iterator[Finding]:
+    """Each item is a command of its own: what begins in one and ends in another would be read together with what lies between."""
+    for index, item in enumerate(commands[:-1] if isinstance(commands, Items) else ()):
+        if isinstance(item, Scalar) and is_unfinished(item):
+            text = "ends in the middle of a quote, a here-document or a line, and each item is a command of its own"
+            yield Finding(("commands", index), text, "write the whole as one item: `- |`, and the lines below it")
 
 
 def provider_of(common: Fields) -> str:

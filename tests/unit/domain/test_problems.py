@@ -22,6 +22,13 @@ TEXTS = [
     ("resources: {interruptible: true, spot_policy: auto}", "says the same as `resources.spot_policy`", "keep"),
     ("commands: 5", "must be a list of commands, or one string, found the number `5`", None),
     ("commands: []", "must be a list of commands, or one string, found an empty list", None),
+    (
+        "commands: ['cat >x <<E', hello, E]",
+        "`commands[0]` ends in the middle of a quote, a here-document or a line",
+        "- |",
+    ),
+    ("commands: ['echo \"a', 'b\"']", "`commands[0]` ends in the middle", "one item"),
+    ("commands: ['echo a \\', b]", "`commands[0]` ends in the middle", "one item"),
     ("commands: [{echo: hi}]", "`commands[0]` must be a command, found a mapping", "must be in quotes"),
     ("ports: [0]", "`ports[0]` has the port 0; ports go from 1 to 65535", None),
     ("ports: 70000", "`ports` has the port 70000", None),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from dstack_cloud.domain.interpolation import interpolate
-from dstack_cloud.domain.shell import writer
+from dstack_cloud.domain.shell import is_unfinished, sets_itself, writer
 
 # (a text with V for the name, what surrounds the value in its output)
 PLACES = [
@@ -96,3 +96,33 @@ def test_a_list_of_words() -> None:
 def test_any_text_can_be_scanned(text: str) -> None:
     text = text.replace("${{", "$")
     assert interpolate(text, {"nothing": "1"}, writer(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "itself"),
+    [
+        ("for x in a b; do echo $x; done", True),
+        ("x=9; echo $x", True),
+        ("while read -r y x; do echo $x; done", True),
+        ("local x=4; echo $x", True),
+        ("python train.py --x=$x", False),
+        ("for x in a; do echo ${x}; done", False),
+        ("xx=1; echo $x", False),
+        ("for i in 1 2; do echo $x; done", False),
+    ],
+)
+def test_a_variable_that_the_shell_sets_itself(text: str, itself: bool) -> None:
+    assert sets_itself(text, "x") is itself
+
+
+@pytest.mark.parametrize("text", ["cat <<E", "cat <<E\nx", "echo 'a", 'echo "a', "echo a \\", "echo $(echo 'a"])
+def test_a_text_that_goes_on_elsewhere(text: str) -> None:
+    assert is_unfinished(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cat <<E\nx\nE", "echo don\\'t # isn't", "echo 'a' \"b\"", "echo a\\\\", "cat <<<'x'", "for x in a; do", "( x"],
+)
+def test_a_text_that_is_whole(text: str) -> None:
+    assert not is_unfinished(text)

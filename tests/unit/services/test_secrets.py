@@ -4,14 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from dstack_cloud import errors
+from dstack_cloud.api import schemas
 from dstack_cloud.backends.base import Capabilities
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.states import InstanceStatus
 from dstack_cloud.orchestrator.dispatch import runner_job
-from dstack_cloud.services import secrets
-from dstack_cloud.services.sealing import load_sealer
+from dstack_cloud.services import remotes, secrets
+from dstack_cloud.services.sealing import Sealer, load_sealer
 from tests.unit.services.office import OFFER, Office
 
 HERE = Capabilities(containers=False, default_image=None, remote=False)
@@ -74,3 +76,25 @@ def test_a_project_that_is_not_there(office: Office) -> None:
     for call in (lambda: secrets.add(office.context, "nope", "A", "x"), lambda: secrets.names(office.context, "nope")):
         with pytest.raises(errors.NotFound, match="no project"):
             call()
+
+
+def put(office: Office, remote: str) -> None:
+    request: schemas.RemoteRequest = {
+        "remote": remote, "kind": "token", "secret": "t0ken-value", "username": "", "known_hosts": "",
+    }  # fmt: skip
+    remotes.put(office.context, "main", request)
+
+
+def test_a_second_credential_of_a_server_is_refused(office: Office) -> None:
+    put(office, "https://git.example/a.git")
+    put(office, "https://git.example/a.git")
+    put(office, "https://other.example/a.git")
+    with pytest.raises(errors.Conflict, match=r"for git\.example already"):
+        put(office, "https://git.example/b.git")
+
+
+def test_a_credential_that_another_key_sealed_is_noticed_before_a_run(office: Office) -> None:
+    put(office, "https://git.example/a.git")
+    other = replace(office.context, sealer=Sealer(Fernet.generate_key()))
+    with pytest.raises(errors.ConfigurationError):
+        secrets.check_usable(other, "main", [], "train")
