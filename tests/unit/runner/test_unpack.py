@@ -53,7 +53,7 @@ def test_changed_archives(changes: list[tuple[int, int]], length: int) -> None:
         job = Folder(Path(folder, "job"))
         job.make()
         try:
-            restore(io.BytesIO(archive), job, JOB)
+            restore(io.BytesIO(archive), job, JOB.artifacts)
         except (BadArchive, OSError):
             pass
         assert sorted(path.name for path in Path(folder).iterdir()) == ["in", "job"]
