@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from dstack_cloud.api.locations import state_folder
 from dstack_cloud.client.transport import Query, Transport
+from dstack_cloud.errors import UsageError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import (
@@ -146,7 +147,7 @@ class Client:
 
     def untag(self, name: str) -> list[TagView]:
         """Takes the tag from the run of that name, else the tag of that name from all runs; which had it."""
-        return cast("list[TagView]", self._transport.call("DELETE", f"{self._base}/tags/{quote(name, safe='')}"))
+        return cast("list[TagView]", self._transport.call("DELETE", f"{self._base}/tags/{_segment(name)}"))
 
     def access(self, name: str) -> list[AccessView]:
         """How to reach what a run or job serves; one view a job that runs now."""
@@ -215,7 +216,19 @@ class Client:
         return cast("list[FindingView]", self._transport.call("GET", f"{self._base}/findings"))
 
     def _secret(self, name: str) -> str:
-        return f"{self._base}/secrets/{quote(name, safe='')}"
+        return f"{self._base}/secrets/{_segment(name)}"
 
     def _run(self, name: str) -> str:
-        return f"{self._base}/runs/{quote(name, safe='')}"
+        return f"{self._base}/runs/{_segment(name)}"
+
+
+def _segment(name: str) -> str:
+    """A name as one part of an address. Raises UsageError for what would lead elsewhere, or nowhere."""
+    if not name:
+        raise UsageError("the name is empty", "is a variable of your shell empty?")
+    if "/" in name:
+        raise UsageError(f"{name} is no name: it has a `/`", "`dstack ps -a` lists all runs, `dstack tags` all tags")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{name!r} is no name: it isn't UTF-8 text", None) from error

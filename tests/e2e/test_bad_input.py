@@ -43,6 +43,15 @@ def test_a_bad_file(user: User, text: str, says: str) -> None:
     assert user("validate", code=2)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("untag", ""), ("attach", ""), ("tag", "", "v"), ("rm", "", "-y"), ("resume", ""), ("restart", ""), ("logs", ""),
+     ("artifacts", ""), ("stop", "", "-y"), ("logs", "a/b")],
+)  # fmt: skip
+def test_an_empty_name(user: User, words: tuple[str, ...]) -> None:
+    refused(user, *words, says="the name is empty" if "" in words else "a/b is no name")
+
+
 def test_two_workflows_of_one_name_name_both_files(user: User) -> None:
     user.workflows(GOOD)
     user.write(".dstack/workflows/more.yaml", GOOD)

@@ -29,10 +29,10 @@ def stop(
     yes: Yes = False,
 ) -> None:
     """Stop a run or job: it gets SIGTERM and a grace period, and its artifacts are saved."""
-    if bool(name) == everything:
+    if (name is not None) == everything:
         raise UsageError("what is to be stopped?", "name a run or job, or say --all")
     client = Client()
-    if name:
+    if name is not None:
         run = client.run(name)
         names = [] if _ended(run) else [name]
         if not names:

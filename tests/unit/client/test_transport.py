@@ -23,8 +23,18 @@ def connect(home: Path) -> Client:
 
 def test_answers_are_json_and_names_are_quoted(home: Path) -> None:
     with serving(home, lambda request: reply_json({"name": "x"})) as requests:
-        assert connect(home).run("odd name/é")["name"] == "x"
-    assert requests[0].path == "/api/projects/main/runs/odd%20name%2F%C3%A9"
+        assert connect(home).run("odd name?é")["name"] == "x"
+    assert requests[0].path == "/api/projects/main/runs/odd%20name%3F%C3%A9"
+
+
+@pytest.mark.parametrize(("name", "says"), [("", "is empty"), ("a/b", "it has a `/`"), ("a\udcff", "isn't UTF-8")])
+def test_what_can_be_no_name_is_never_asked_for(home: Path, name: str, says: str) -> None:
+    client = connect(home)
+    for ask in (client.run, client.delete, client.untag, client.artifacts, client.resume, client.delete_secret):
+        with pytest.raises(errors.UsageError, match=says):
+            ask(name)
+    with pytest.raises(errors.UsageError, match=says):
+        list(client.follow(name))
 
 
 @pytest.mark.parametrize(
