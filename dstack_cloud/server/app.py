@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers import artifacts, code, faults, machines, remotes, runs, secrets, server
+from dstack_cloud.server.routers.text import check_text
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.workflows import WorkflowProblems
 from dstack_cloud.version import __version__
@@ -80,7 +81,7 @@ def make_app(context: Context, home: Path) -> FastAPI:
     app.state.requests = 0
     app.state.asked_at = time.monotonic()
     for part in (server, runs, code, artifacts, machines, faults, secrets, remotes):
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(check_text)])
     app.add_middleware(Presence, state=app.state)
     app.add_exception_handler(errors.DstackError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

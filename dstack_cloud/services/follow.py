@@ -27,7 +27,7 @@ def read_offsets(text: str) -> dict[str, int]:
     """Of `{"job": bytes}`. Raises UsageError."""
     try:
         return {str(job): max(int(offset), 0) for job, offset in json.loads(text).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
         raise errors.UsageError(f"`offsets` is {text!r}, no JSON object of numbers") from error
 
 

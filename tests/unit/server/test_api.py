@@ -22,6 +22,7 @@ from tests.unit.server.site import Site
         ("PUT", "/api/projects/main/code/short", 400, "UsageError"),
         ("GET", "/api/projects/main/runs/none-1/follow", 404, "NotFound"),
         ("GET", "/api/projects/main/runs/none-1/follow?offsets=x", 400, "UsageError"),
+        ("GET", '/api/projects/main/runs/none-1/follow?offsets={"a":1e999}', 400, "UsageError"),
     ],
 )
 def test_every_refusal_is_an_error_view(site: Site, method: str, path: str, status: int, code: str) -> None:
@@ -61,6 +62,15 @@ def test_problems_in_a_file_are_listed_one_by_one(site: Site, workflow: str) -> 
     answer = site.ask("POST", "/api/projects/main/plan", body)
     assert (answer.status, answer.json()["code"]) == (400, "ConfigurationError")
     assert answer.json()["problems"][0]["line"] == 3
+
+
+@pytest.mark.parametrize("given", [{"args": ["\ud800"]}, {"env": {"A": "b\udfff"}}, {"env": {"\ud800": "b"}}])
+def test_half_of_a_character_is_refused(site: Site, given: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="has half of a character"):
+        site.submit(**given)
+    answer = site.ask("POST", "/api/projects/main/secrets", {"name": "KEY", "value": "\ud800"})
+    assert (answer.status, answer.json()["code"]) == (400, "UsageError")
+    site.submit(env={"A": "\U0001f600", "B": "\\ud800"})
 
 
 def test_code_that_is_not_in_the_store_is_a_conflict(site: Site) -> None:
