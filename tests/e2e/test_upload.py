@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -45,10 +46,20 @@ def test_a_file_under_a_name(user: User) -> None:
     assert (entry["path"], entry["size"]) == ("a file.bin", 3_000_000)
 
 
+def test_a_link_stands_for_what_it_leads_to(user: User) -> None:
+    user.write("data/numbers.csv", "1,2\n")
+    (user.folder / "newest").symlink_to("data")
+    run = json.loads(user("artifacts", "upload", "newest", "-t", "v1", "--json").out)
+    assert run["workflow"] == "newest"
+    listed = [(entry["path"], entry["kind"]) for entry in json.loads(user("artifacts", run["name"], "--json").out)]
+    assert listed == [("newest", "dir"), ("newest/numbers.csv", "file")]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("nope", "-t", "v1"), "there is no nope"),
+        (("pipe", "-t", "v1"), "pipe is neither a file nor a folder"),
         (("data",), "missing option '-t'"),
         (("data", "-t", ""), "the tag is empty"),
         (("data", "-t", "a b"), "`a b` can't be a tag"),
@@ -56,5 +67,6 @@ def test_a_file_under_a_name(user: User) -> None:
 )
 def test_slips(user: User, words: tuple[str, ...], said: str) -> None:
     user.write("data/x", "x")
+    os.mkfifo(user.folder / "pipe")
     assert said in user("artifacts", "upload", *words, code=2).err
     assert user.runs() == []

@@ -91,10 +91,13 @@ def upload(
     place = path.expanduser().absolute()
     if not place.exists():
         raise UsageError(f"there is no {path}", "name a file or a folder")
+    if not place.is_file() and not place.is_dir():
+        raise UsageError(f"{path} is neither a file nor a folder", "name a file or a folder")
     if not tag:
         raise UsageError("the tag is empty", "say --tag TAG")
     last = place.resolve().name if path.name in ("", ".", "..") else place.name
-    run = Client().upload(tar(place, last), name=name or last, tag=tag, path=last)
+    # a link that was named stands for what it leads to; those below it stay links
+    run = Client().upload(tar(place.resolve(), last), name=name or last, tag=tag, path=last)
     if as_json:
         output.print_json(run)
     else:
