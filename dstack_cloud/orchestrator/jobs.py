@@ -48,8 +48,9 @@ def _place(world: World, job: Job) -> None:
             replace(job, message="waiting until its former machine is gone"), next_check_in=world.timing.poll
         )
         return
-    if job.awaited and not launches:
-        needed = [other for need in job.awaited if (other := world.database.jobs.get(need.id))]
+    if job.needs:
+        # before every launch: what it needs, in another run too, may have been started again since
+        needed = [other for need in job.needs if (other := world.database.jobs.get(need.id))]
         job, free = plan.after_needs(job, needed, world.clock())
         if not free:
             world.save_job(job, next_check_in=None if job.status.finished else world.timing.waiting)

@@ -63,20 +63,28 @@ def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
 
 
 def after_needs(job: Job, needed: Sequence[Job], now: float) -> tuple[Job, bool]:
-    """(the job, whether it may start) where it needs others of its run. It waits for all of them, and ends as soon as one has
-    ended without having been done. How long it looks for a machine counts from when it could."""
+    """(the job, whether it may start) where it needs others. It waits for all of them, and ends as soon as one has ended without
+    having been done, or is no more. How long it looks for a machine counts from when it could."""
+    gone = {need.id for need in job.needs} - {other.id for other in needed}
+    if gone:
+        message = f"the outputs of {min(gone)}, which it needs, were removed"
+        return finish(job, JobStatus.FAILED, now, reason="dependency", message=message), False
     broken = [other for other in needed if other.status.finished and other.status is not JobStatus.DONE]
     if broken:
         first = min(broken, key=lambda other: other.finished_at or now)
         how = "failed" if first.status is JobStatus.FAILED else f"was {first.status}"
-        return finish(job, first.status, now, reason="dependency", message=f"`{first.name}` {how}"), False
-    waits = [other.name for other in needed if not other.status.finished]
+        return finish(job, first.status, now, reason="dependency", message=f"`{_called(first, job)}` {how}"), False
+    waits = [_called(other, job) for other in needed if not other.status.finished]
     if waits:
         return replace(
             job, status=check_job(job.status, JobStatus.PENDING), message=f"waits for {', '.join(waits)}"
         ), False
     ends = [other.finished_at for other in needed if other.finished_at is not None]
     return replace(job, submitted_at=max([job.submitted_at, *ends])), True
+
+
+def _called(other: Job, job: Job) -> str:
+    return other.name if other.run_name == job.run_name else other.id
 
 
 def stopped(job: Job, now: float) -> Job:

@@ -69,9 +69,11 @@ def _check(context: Context, run: Run, job: Job) -> None:
 
 
 def _save(context: Context, jobs: Sequence[Job]) -> None:
+    """All of them or none. Raises Conflict, also where another run waits for what one of them made."""
     database, now = context.world.database, context.world.clock()
     try:
         with database.transaction():
+            runs.check_not_needed(context, jobs)
             for job in jobs:
                 database.jobs.save(resumed(job, now))
     except Stale as error:

@@ -193,6 +193,17 @@ def _request_stop(context: Context, job_id: str, request: StopRequest) -> None:
         return
 
 
+def check_not_needed(context: Context, jobs: Sequence[Job]) -> None:
+    """Raises Conflict where another job, which hasn't ended, needs the outputs of one of these."""
+    chosen = {job.id for job in jobs}
+    for other in context.world.database.jobs.unfinished(jobs[0].project):
+        for need in other.needs:
+            if need.id in chosen and other.id not in chosen:
+                raise errors.Conflict(
+                    f"{other.id} needs the artifacts of {need.id}", f"wait for it, or `dstack stop {other.id}`"
+                )
+
+
 def remove(context: Context, project: str, name: str) -> None:
     """The rows and all objects of a finished run. Raises Conflict while it runs, UsageError for the id of one job."""
     run, jobs = find(context, project, name)
@@ -201,11 +212,7 @@ def remove(context: Context, project: str, name: str) -> None:
     if any(not job.status.finished for job in jobs):
         raise errors.Conflict(f"{run.name} is still running", f"`dstack stop {run.name}` first")
     database, store = context.world.database, context.store(project)
-    waiting = [job for job in database.jobs.unfinished(project) if any(need.run == run.name for need in job.needs)]
-    if waiting:
-        raise errors.Conflict(
-            f"{waiting[0].id} needs the artifacts of {run.name}", f"wait for it, or `dstack stop {waiting[0].run_name}`"
-        )
+    check_not_needed(context, jobs)
     instances = database.instances.of_jobs([job.id for job in jobs])
     if any(instance.status.alive for instance in instances):
         raise errors.Conflict(f"the machine of {run.name} is still being torn down", "try again in a moment")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dstack_cloud.domain.runs import Job
+from dstack_cloud.domain.runs import Job, Need, Run
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import plan
 from tests.fakes.simulation import Simulation
 from tests.unit.orchestrator.test_going_on import check_nothing_is_left, remote, until_running
+
+# a job of another run
+EARLIER = "misty-1.a"
 
 
 def resume(world: Simulation) -> Job:
@@ -66,3 +70,60 @@ def test_lost_machines_from_before_count_no_more(tmp_path: Path) -> None:
     again = plan.resumed(failed, 5.0)
     assert plan.since_resumed(again, lost) == lost[5:]
     assert not plan.too_many_lost(plan.since_resumed(again, lost))
+
+
+def two_runs(folder: Path) -> Simulation:
+    """train, which needs what `a` of an earlier run has made."""
+    world = remote(folder)
+    world.database.jobs.save(replace(world.job(), needs=(Need("misty-1", "a"),)))
+    world.database.runs.add(Run("r0", "main", "misty-1", "a", None))
+    world.database.jobs.add(replace(world.job(), id=EARLIER, run_id="r0", run_name="misty-1", name="a", needs=()))
+    earlier(world, status=JobStatus.DONE, finished_at=world.now, next_check_at=None)
+    return world
+
+
+def earlier(world: Simulation, **changes: Any) -> Job:
+    job = world.database.jobs.get(EARLIER)
+    assert job is not None
+    return world.database.jobs.save(replace(job, **changes)) if changes else job
+
+
+def again(world: Simulation) -> None:
+    """`a` runs once more, with nobody who takes it further."""
+    world.database.jobs.save(replace(plan.resumed(earlier(world), world.now), next_check_at=None))
+
+
+def done(world: Simulation) -> None:
+    earlier(world, status=JobStatus.DONE, finished_at=world.now)
+    world.database.jobs.wake("shady-1.train", now=world.now)
+
+
+def test_nothing_starts_with_what_another_run_makes_again(tmp_path: Path) -> None:
+    world = two_runs(tmp_path)
+    again(world)
+    world.step_once()
+    assert (world.job().message, world.launches()) == ("waits for misty-1.a", [])
+    done(world)
+    world.go()
+    assert world.job().status is JobStatus.DONE
+
+
+def test_a_later_attempt_waits_as_well(tmp_path: Path) -> None:
+    world = two_runs(tmp_path)
+    until_running(world)
+    again(world)
+    world.lose_machines()
+    while world.job().message != "waits for misty-1.a":
+        world.step_once()
+    assert len(world.launches()) == 1
+    earlier(world, status=JobStatus.FAILED, finished_at=world.now)
+    world.database.jobs.wake("shady-1.train", now=world.now)
+    world.go()
+    assert (world.job().status, world.job().message) == (JobStatus.FAILED, "`misty-1.a` failed")
+
+
+def test_what_is_no_more_is_not_waited_for(tmp_path: Path) -> None:
+    world = two_runs(tmp_path)
+    world.database.runs.delete("r0")
+    world.go()
+    assert world.job().message == "the outputs of misty-1.a, which it needs, were removed"
