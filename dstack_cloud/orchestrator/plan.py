@@ -80,7 +80,8 @@ def after_needs(job: Job, needed: Sequence[Job], now: float) -> tuple[Job, bool]
             job, status=check_job(job.status, JobStatus.PENDING), message=f"waits for {', '.join(waits)}"
         ), False
     ends = [other.finished_at for other in needed if other.finished_at is not None]
-    return replace(job, submitted_at=max([job.submitted_at, *ends])), True
+    since = None if job.searching_since is None else max([job.searching_since, *ends])
+    return replace(job, submitted_at=max([job.submitted_at, *ends]), searching_since=since), True
 
 
 def _called(other: Job, job: Job) -> str:

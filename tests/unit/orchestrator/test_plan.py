@@ -153,3 +153,10 @@ def test_a_job_waits_for_all_that_it_needs_and_ends_with_the_first_that_ends_ill
     decided, may_start = plan.after_needs(job(JobStatus.SUBMITTED), needed, 9.0)
     assert (decided.status, decided.message, may_start) == (status, message, free)
     assert decided.submitted_at == (7.0 if free else 0.0)
+
+
+def test_the_search_of_what_was_started_again_counts_from_when_it_could_start() -> None:
+    waiting = plan.resumed(job(JobStatus.FAILED), 5.0)
+    for finished_at, since in ((7.0, 7.0), (3.0, 5.0)):
+        decided, _ = plan.after_needs(waiting, [job(JobStatus.DONE, name="a", finished_at=finished_at)], 9.0)
+        assert decided.searching_since == since
