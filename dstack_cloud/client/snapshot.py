@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from dstack_cloud.api.schemas import CodeView
 
 TRIES = 3
-DSTACK_FOLDER = ".dstack/"
+WORKFLOW_FOLDERS = (".dstack", ".dstack/workflows")
 LARGE = 1 << 30  # bytes of a folder that is sent only after a question
 
 
@@ -35,19 +36,33 @@ class Snapshot(NamedTuple):
         return {"sha256": self.sha256, "size": self.size, "files": files}
 
     def digests(self, paths: Iterable[str]) -> dict[str, str]:
-        """By path, of what is there or below; "." is everything but the workflow files."""
+        """By path, of what is there or below; "." is everything but the workflow files. Raises UsageError where nothing is: what
+        depends on it would be used again for ever."""
         found = {}
         for path in paths:
-            lines = b"".join(_manifest_line(entry) for entry in self.entries if _is_part(entry.path, path))
-            found[path] = hashlib.sha256(lines).hexdigest()
+            lines = [_manifest_line(entry) for entry in self.entries if _is_part(entry.path, posixpath.normpath(path))]
+            if not lines and posixpath.normpath(path) != ".":
+                raise _nothing(path, [entry.path for entry in self.entries])
+            found[path] = hashlib.sha256(b"".join(lines)).hexdigest()
         return found
 
 
 def _is_part(path: str, of: str) -> bool:
     if of == ".":
-        return not (path.startswith(DSTACK_FOLDER) and path.endswith((".yaml", ".yml")))
-    of = of.rstrip("/")
+        return not (posixpath.dirname(path) in WORKFLOW_FOLDERS and path.endswith((".yaml", ".yml")))
     return path == of or path.startswith(f"{of}/")
+
+
+def _nothing(path: str, there: Sequence[str]) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(path, there, 1)
+    hint = "name a file or folder; what .gitignore or .dstackignore names isn't part of a run"
+    if any(char in path for char in "*?["):
+        hint = "`*`, `?` and `[` stand for themselves there: name the file, or the folder that all of them are in"
+    elif near:
+        hint = f"did you mean `{near[0]}`?"
+    return UsageError(f"`deps` has `include: {path}`, and nothing in the working folder is called that", hint)
 
 
 class CodeStore(Protocol):

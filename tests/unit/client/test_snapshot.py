@@ -214,3 +214,40 @@ def test_saved_paths_may_not_leave_through_a_link(tmp_path: Path) -> None:
     snapshot.check_paths(folder, ["inside/x", "new/x", "~/.cache", "."])
     with pytest.raises(UsageError, match="outside/x leads out"):
         snapshot.check_paths(folder, ["outside/x"])
+
+
+@pytest.mark.parametrize("path", ["in.txt", "./in.txt", "sub", "sub/"])
+def test_a_digest_is_of_what_is_there(tmp_path: Path, path: str) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("in.txt", "sub/x"):
+        (tmp_path / name).write_text("one")
+    before = take(tmp_path).digests([path])
+    (tmp_path / "other").write_text("")
+    assert take(tmp_path).digests([path]) == before
+    (tmp_path / "in.txt").write_text("two")
+    (tmp_path / "sub/x").write_text("two")
+    assert take(tmp_path).digests([path]) != before
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [("in.tx", "did you mean `in.txt`?"), ("*.txt", "stand for themselves"), ("zzz", "name a file or folder")],
+)
+def test_an_included_path_that_is_nothing_is_refused(tmp_path: Path, path: str, hint: str) -> None:
+    (tmp_path / "in.txt").write_text("one")
+    with pytest.raises(UsageError, match="nothing in the working folder is called that") as caught:
+        take(tmp_path).digests([path])
+    assert path in caught.value.summary
+    assert caught.value.hint and hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [(".dstack/w.yaml", False), (".dstack/workflows/w.yml", False), (".dstack/data/w.yaml", True), ("w.yaml", True)],
+)
+def test_of_the_whole_folder_only_workflow_files_do_not_count(tmp_path: Path, path: str, counts: bool) -> None:
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("one")
+    before = take(tmp_path).digests(["."])
+    (tmp_path / path).write_text("two")
+    assert (take(tmp_path).digests(["."]) != before) is counts
