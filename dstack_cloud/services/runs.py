@@ -61,6 +61,11 @@ def _git_state(view: schemas.GitView | None) -> GitState | None:
 
 def _tagged(context: Context, project: str, name: str, tag: str) -> schemas.RunView:
     run, _ = find(context, project, name)
+    if tag and run.tag and run.tag != tag:
+        raise errors.Conflict(
+            f"{name}, which would be used again, has the tag {run.tag} already",
+            f"`dstack tag {name} {tag}` takes that one away; without --reuse a new run gets {tag}",
+        )
     if tag:
         context.world.database.runs.set_tag(run.id, tag)
         run = replace(run, tag=tag)
