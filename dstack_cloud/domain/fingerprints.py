@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.resources import GpuRequirement
 
 Keyed = Callable[[bytes], str]
 
@@ -21,27 +23,33 @@ _WITHOUT_EFFECT = frozenset(
 CODE = "code"
 WORKFLOW = "workflow"
 ARGS = "args"
+PROGRAM = "program"
 _VARIABLE, _ENVIRONMENT = "variable ", "environment "
 
 
-def parts_of(
-    workflow: Workflow,
-    code: str,
-    variables: Mapping[str, str],
-    env: Mapping[str, str],
-    args: Sequence[str],
-    keyed: Keyed,
-) -> dict[str, str]:
-    """`code` stands for the content that it depends on, `env` is all of the job's environment that the user chose."""
+@dataclass(frozen=True)
+class Inputs:
+    """Beside the workflow's fields: `code` stands for the content that it depends on, `program` for what its provider makes of
+    it, `env` is all of the job's environment that the user chose."""
+
+    code: str
+    program: str
+    gpu: GpuRequirement | None
+    variables: Mapping[str, str]
+    env: Mapping[str, str]
+    args: Sequence[str]
+
+
+def parts_of(workflow: Workflow, inputs: Inputs, keyed: Keyed) -> dict[str, str]:
     definition = workflow.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT))
-    gpu = workflow.resources.gpu
-    definition["gpu"] = None if gpu is None else gpu.model_dump(mode="json")
+    definition["gpu"] = None if inputs.gpu is None else inputs.gpu.model_dump(mode="json")
     plain = {
         WORKFLOW: json.dumps(definition, sort_keys=True),
-        CODE: code,
-        ARGS: json.dumps(list(args)),
-        **{f"{_VARIABLE}{name}": value for name, value in variables.items()},
-        **{f"{_ENVIRONMENT}{name}": value for name, value in env.items()},
+        CODE: inputs.code,
+        ARGS: json.dumps(list(inputs.args)),
+        **{f"{_VARIABLE}{name}": value for name, value in inputs.variables.items()},
+        **{f"{_ENVIRONMENT}{name}": value for name, value in inputs.env.items()},
+        PROGRAM: inputs.program,
     }
     return {name: keyed(value.encode("utf-8", "surrogateescape")) for name, value in plain.items()}
 
@@ -58,6 +66,8 @@ def difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     name = changed[0]
     if name == ARGS:
         return "its arguments changed"
+    if name == PROGRAM:
+        return "what its provider makes of it changed"
     return f"{'the ' if name in (CODE, WORKFLOW) else ''}{name.strip()} changed"
 
 

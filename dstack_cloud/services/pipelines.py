@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +11,19 @@ from functools import cached_property
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import fingerprints, parsing, providers
 from dstack_cloud.domain.jobs import Confidential, JobSpec
+from dstack_cloud.domain.parsing.known import PROVIDERS as BUILT_IN
 from dstack_cloud.domain.pipelines import Choice, Step, dependencies, need_of
 from dstack_cloud.domain.providers.making import Providers
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import Job, Need
 from dstack_cloud.domain.variables import Values, Variables, form
+from dstack_cloud.providers import place
 from dstack_cloud.services import results, reuse
 from dstack_cloud.services.context import Context
 
 # what of the command line's wishes is for the workflow that it names, not for those that this one depends on
 OF_THE_TARGET = ("gpu",)
+ANY_RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,22 @@ class Drafting:
         (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known)
         env = self._environment(workflow)
         confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
-        return PlannedJob(workflow, spec, confidential, self._step(workflow, env))
+        return PlannedJob(workflow, spec, confidential, self._step(workflow, env, spec))
 
-    def values(self, workflow: parsing.Workflow) -> Values:
+    def values(self, workflow: parsing.Workflow, run_name: str = "") -> Values:
         args = self.request["args"] if workflow is self.target else []
-        return self.variables.values(workflow.name, run_name=self.run_name, args=args)
+        return self.variables.values(workflow.name, run_name=run_name or self.run_name, args=args)
+
+    def _program(self, workflow: parsing.Workflow) -> str:
+        """What its provider makes of it, whatever the run is called: a file of the working folder counts by its text. Where a
+        workflow says on which variables it depends, a built-in one's program, which may be made of others, doesn't count."""
+        if place.is_own(workflow.provider):
+            path, _ = place.split(workflow.provider)
+            return next((file["text"] for file in self.request["files"] if file["path"] == path), "")
+        if workflow.provider in BUILT_IN and workflow.deps.variables is not None:
+            return ""
+        (spec,) = providers.job_specs(workflow, self.values(workflow, ANY_RUN), providers=self.known)
+        return json.dumps([spec.commands, spec.image, spec.entrypoint])
 
     def _variables(self, workflow: parsing.Workflow) -> dict[str, str]:
         """Those that it depends on: all that it sees, or those that it says."""
@@ -86,7 +101,7 @@ class Drafting:
         asked, mine = self._asked, set(providers.needs_env(workflow))
         return {name: value for name, value in self.request["env"].items() if name not in asked or name in mine}
 
-    def _step(self, workflow: parsing.Workflow, env: Mapping[str, str]) -> Step:
+    def _step(self, workflow: parsing.Workflow, env: Mapping[str, str], spec: JobSpec) -> Step:
         fixed: dict[str, Need] = {}
         depends: list[tuple[str, str]] = []
         for dependency in dependencies(workflow):
@@ -97,11 +112,15 @@ class Drafting:
                 fixed[need.given] = need
                 depends.append((need.given, ""))
         code = self.request["code"]
-        content = fingerprints.code_of(workflow, code["sha256"] if code else "", self.request.get("contents", {}))
-        chosen = {**{name: value for name, value in workflow.env.items() if value is not None}, **env}
-        args = self.request["args"] if workflow is self.target else []
-        keyed = self.context.sealer.keyed
-        parts = fingerprints.parts_of(workflow, content, self._variables(workflow), chosen, args, keyed)
+        inputs = fingerprints.Inputs(
+            code=fingerprints.code_of(workflow, code["sha256"] if code else "", self.request.get("contents", {})),
+            program=self._program(workflow),
+            gpu=spec.requirements.gpu,
+            variables=self._variables(workflow),
+            env={**{name: value for name, value in workflow.env.items() if value is not None}, **env},
+            args=self.request["args"] if workflow is self.target else [],
+        )
+        parts = fingerprints.parts_of(workflow, inputs, self.context.sealer.keyed)
         return Step(workflow.name, tuple(depends), fixed, fingerprints.fingerprint(parts), parts)
 
 

@@ -102,6 +102,36 @@ def test_reuse_of_the_workflow_itself_gives_its_earlier_run(three: User) -> None
     assert "nothing runs" in again.err
     assert len(three.runs()) == 1
     assert three.run(name)["tag"] == "good"
+    taken = three("run", "encode", "--reuse", "-t", "better", code=2).err
+    assert f"{name}, which would be used again, has the tag good already" in taken
+    assert f"`dstack tag {name} better`" in taken
+    assert three.run(name)["tag"] == "good"
+
+
+def test_a_gpu_given_with_the_command_counts(user: User) -> None:
+    user.workflows("workflows: [{name: a, commands: [ls]}]")
+    user.wait(user.submit("a"))
+    assert plan(user, "a", "--reuse")["a"].endswith(".a")
+    answer = user("run", "a", "--reuse", "--gpu", "V100", "--dry-run", code=None)
+    assert "GPU" in answer.err
+
+
+def test_what_a_provider_makes_counts(user: User) -> None:
+    source = (
+        "from dstack_cloud.providers import Program, Provider\n"
+        "class P(Provider):\n    def program(self, given): return Program(commands=('echo one > p',))\n"
+    )
+    path = user.write("providers/p.py", source)
+    user.write("in.txt", "in")
+    user.workflows("""
+        workflows:
+          - {name: p, provider: "./providers/p.py:P", artifacts: [p], deps: {repo: {include: [in.txt]}}}
+          - {name: show, commands: [cat p], deps: [p]}
+    """)
+    assert user("run", "show").text == "one\n"
+    assert plan(user, "show")["p"].endswith(".p")
+    path.write_text(source.replace("one", "two"))
+    assert plan(user, "show")["p"] == "runs: what its provider makes of it changed"
 
 
 def test_side_by_side_where_the_graph_allows(user: User) -> None:
