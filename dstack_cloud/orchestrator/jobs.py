@@ -8,6 +8,7 @@ import secrets
 from dataclasses import replace
 
 from dstack_cloud import errors
+from dstack_cloud.domain.jobs import UPLOAD
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Offer, allowed
 from dstack_cloud.domain.runs import Instance, Job
@@ -28,10 +29,25 @@ def step(world: World, job: Job) -> None:
     """Takes a claimed job one small step further and gives its lease back."""
     if job.status.finished:
         world.save_job(job, next_check_in=None)
+    elif job.spec.provider == UPLOAD:
+        _leave_upload(world, job)
     elif job.status in (JobStatus.PENDING, JobStatus.SUBMITTED):
         _place(world, job)
     else:
         _watch(world, job)
+
+
+def _leave_upload(world: World, job: Job) -> None:
+    """It has no machine. The request that brings it also ends it, unless it was killed with its server."""
+    if job.run_id in world.receiving:
+        world.save_job(job, next_check_in=None)
+        return
+    try:
+        artifacts.discard(world.store_of(job), layout.JobPlace(job.run_name, job.name))
+    except errors.StoreError as error:
+        # `dstack rm` removes them with the run
+        log.warning("what came of %s stays: %s", job.id, error.summary)
+    _give_up(world, job, "output", "the upload broke off")
 
 
 def _place(world: World, job: Job) -> None:

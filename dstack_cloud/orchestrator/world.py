@@ -150,7 +150,8 @@ def _forgotten(what: str) -> errors.ConfigurationError:
 
 @dataclass(frozen=True)
 class World:
-    """`backends` and `stores` by project; `installation` is the owner tag of this DSTACK_HOME."""
+    """`backends` and `stores` by project; `installation` is the owner tag of this DSTACK_HOME. `receiving`: the ids of the runs
+    whose artifacts are being uploaded to this server."""
 
     clock: Clock
     database: Database
@@ -165,6 +166,7 @@ class World:
     awake: Awake = field(default_factory=Awake)
     observations: Observations = field(default_factory=Observations)
     access: Mapping[str, StoreAccess] = field(default_factory=dict)
+    receiving: set[str] = field(default_factory=set)
     wake: Callable[[], None] = lambda: None
 
     def backend_of(self, instance: Instance) -> Backend:

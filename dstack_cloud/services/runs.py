@@ -49,7 +49,7 @@ def submit(context: Context, project: str, request: schemas.RunRequest) -> schem
             created_at=context.world.clock(),
             git=_git_state(request.get("git")),
         )
-        if _add(context, run, _jobs(context, run, plan)):
+        if add(context, run, _jobs(context, run, plan)):
             context.world.changes.notify()
             context.world.wake()
             return view(context, run)
@@ -78,7 +78,7 @@ def _names(context: Context, prefix: str) -> list[str]:
     return [name for project in context.settings for name in names(project, prefix)]
 
 
-def _add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
+def add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
     """False where someone else has just taken the name."""
     database = context.world.database
     try:
@@ -118,13 +118,6 @@ def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:
 
 def free_name(context: Context) -> str:
     return new_run_name(lambda word: _names(context, word), _rng)
-
-
-def add_finished(context: Context, run: Run, job: Job) -> None:
-    """Raises Conflict where someone else has just taken the name."""
-    if not _add(context, run, [job]):
-        raise errors.Conflict(f"another run was named {run.name} meanwhile", "run the command again")
-    context.world.changes.notify()
 
 
 def view(context: Context, run: Run) -> schemas.RunView:

@@ -9,11 +9,12 @@ from dstack_cloud.storage.store import ObjectStore, open_store
 
 
 class FailingStore(ObjectStore):
-    """`broken` holds parts of keys; whatever touches such a key raises StoreError. `puts` lists the keys written."""
+    """`broken` holds parts of keys; whatever touches such a key raises StoreError; `kept` those whose removal does. `puts` lists the keys written."""
 
     def __init__(self) -> None:
         super().__init__(open_store("memory://")._connection, width=1)
         self.broken: set[str] = set()
+        self.kept: set[str] = set()
         self.puts: list[str] = []
 
     def _check(self, key: str) -> None:
@@ -28,6 +29,12 @@ class FailingStore(ObjectStore):
     def create(self, key: str, data: bytes) -> bool:
         self._check(key)
         return super().create(key, data)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        wanted = list(keys)
+        if any(part in key for key in wanted for part in self.kept):
+            raise errors.StoreError("no answer", "wait")
+        super().delete(wanted)
 
     def get(self, key: str) -> bytes:
         self._check(key)
