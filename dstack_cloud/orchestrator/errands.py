@@ -45,7 +45,11 @@ def with_contents(world: World, job: Job) -> Job:
     if not any(need.paths for need in job.needs):
         return job
     store = world.store_of(job)
-    return replace(job, needs=tuple(replace(need, content=artifacts.content_of(store, need)) for need in job.needs))
+    found = [
+        artifacts.content_of(store, layout.JobPlace(need.run, need.job)) if need.paths else "" for need in job.needs
+    ]
+    needs = tuple(replace(need, content=content) for need, content in zip(job.needs, found, strict=True))
+    return replace(job, needs=needs)
 
 
 def _sync(instance: Instance, job: Job) -> float | None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from dstack_cloud import errors
 from dstack_cloud.domain.manifests import Entry, Manifest
-from dstack_cloud.domain.runs import Need
 from dstack_cloud.storage.base import Store
 from dstack_cloud.storage.layout import AttemptPlace, JobPlace, read_manifest
 from dstack_cloud.storage.transfers import Uploads
@@ -57,9 +56,9 @@ def load_manifest(store: Store, place: JobPlace) -> Manifest | None:
     return None
 
 
-def content_of(store: Store, need: Need) -> str:
-    """What is saved now of a job that another one needs; "" where nothing is."""
-    manifest = load_manifest(store, JobPlace(need.run, need.job)) if need.paths else None
+def content_of(store: Store, place: JobPlace) -> str:
+    """What is saved now of a job, as one digest; "" where nothing is."""
+    manifest = load_manifest(store, place)
     return "" if manifest is None else manifest.content
 
 

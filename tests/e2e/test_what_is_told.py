@@ -32,7 +32,7 @@ def test_an_attempt_that_there_was_not(user: User) -> None:
     [
         (["--tag", "my tag"], "`my tag` can't be a tag"),
         (["--hlep"], "did you mean `--help`?"),
-        (["--lr", "3"], "takes no arguments, and got: --lr 3"),
+        (["--lr", "3"], "`train` doesn't use ${{ run.args }}, and it has no variables"),
     ],
 )
 def test_words_that_nothing_wants(user: User, words: list[str], says: str) -> None:
