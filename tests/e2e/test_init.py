@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +79,16 @@ def clone(user: User, remote: str, secret: str) -> None:
 
 
 def kept(user: User, secret: str) -> list[Path]:
-    files = [path for path in user.home.rglob("*") if path.is_file()]
-    return [path for path in files if path.exists() and secret.encode() in path.read_bytes()]
+    # unlike rglob, walk doesn't mind that a job's folder is removed meanwhile
+    files = [Path(folder, name) for folder, _, names in os.walk(user.home) for name in names]
+    return [path for path in files if secret.encode() in content(path)]
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
 
 
 def test_over_ssh_with_a_key(user: User, bare: Path, machine: sshd.Sshd) -> None:
