@@ -104,6 +104,19 @@ def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
     raise AssertionError("it didn't come true in time")
 
 
+def files_with(folder: Path, data: bytes) -> list[Path]:
+    """Those that hold it, also where folders are removed while they are searched."""
+    files = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return [path for path in files if data in _content(path)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    except FileNotFoundError:
+        return b""
+
+
 @pytest.fixture
 def user() -> Iterator[User]:
     place = Path(tempfile.mkdtemp(prefix="dstack-test-"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, files_with, until
 from tests.e2e.test_run import commands
 from tests.fakes import git_http
 from tests.unit.client.test_provenance import git
@@ -79,16 +78,7 @@ def clone(user: User, remote: str, secret: str) -> None:
 
 
 def kept(user: User, secret: str) -> list[Path]:
-    # unlike rglob, walk doesn't mind that a job's folder is removed meanwhile
-    files = [Path(folder, name) for folder, _, names in os.walk(user.home) for name in names]
-    return [path for path in files if secret.encode() in content(path)]
-
-
-def content(path: Path) -> bytes:
-    try:
-        return path.read_bytes() if path.is_file() else b""
-    except FileNotFoundError:
-        return b""
+    return files_with(user.home, secret.encode())
 
 
 def test_over_ssh_with_a_key(user: User, bare: Path, machine: sshd.Sshd) -> None:

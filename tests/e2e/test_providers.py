@@ -19,7 +19,7 @@ import pytest
 
 from tests.e2e import engine
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, files_with, until
 from tests.e2e.test_ports import free_ports
 
 
@@ -120,8 +120,7 @@ def test_lab_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
         shown = user("ps", "-a", "--json").text + user("logs", run["name"]).text
         assert token not in shown
     until(lambda: not list((user.home / "runners").glob("*/")))
-    kept = [path for path in user.home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
-    assert kept == []
+    assert files_with(user.home, token.encode()) == []
 
 
 @pytest.mark.browser

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, files_with, until
 from tests.e2e.test_run import commands
 
 VALUE = "s3cret-value-4711"
@@ -40,8 +40,7 @@ def add(user: User, name: str, value: str, verb: str = "add") -> str:
 
 def kept(user: User) -> list[Path]:
     """The files of the state folder, store and database and all, that hold the value."""
-    files = [path for path in user.home.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in files if VALUE.encode() in path.read_bytes()]
+    return files_with(user.home, VALUE.encode())
 
 
 def test_a_job_has_it_and_nothing_shows_it(user: User) -> None:
