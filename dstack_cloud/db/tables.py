@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Index, MetaData, String, Table
+from sqlalchemy import JSON, Index, MetaData, String, Table, false
 from sqlmodel import Field, SQLModel
 
 # names are searched by prefix, as a range of code points; PostgreSQL's default collation orders by language
@@ -90,6 +90,7 @@ class JobRow(Queued, table=True):
     running_since: float | None = None
     ran: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     resumed_at: float | None = None
+    clear: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     needs: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
     fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})
     parts: dict[str, str] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})

@@ -69,7 +69,8 @@ class Job:
 
     `searching_since` is when it began to look for its next machine (None: when it was submitted), `round` how often all offers
     were refused since. `started_at` is when its first attempt ran, `running_since` when the present one did, `ran` the seconds
-    of all before it. `resumed_at` is when it was last started again by hand, after its end.
+    of all before it. `resumed_at` is when it was last started again by hand, after its end; `clear`
+    that what it saved before is to be removed when its next machine is asked for.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Job:
     running_since: float | None = None
     ran: float = 0.0
     resumed_at: float | None = None
+    clear: bool = False
     needs: tuple[Need, ...] = ()
     fingerprint: str = ""
     parts: dict[str, str] = field(default_factory=dict)

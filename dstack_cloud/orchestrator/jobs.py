@@ -113,7 +113,10 @@ def _give_up(world: World, job: Job, reason: str, message: str) -> None:
 
 
 def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
-    """The intent: both rows commit together, before any machine is asked for."""
+    """The intent: both rows commit together, before any machine is asked for. What is to be removed goes just before, when no
+    machine of this job is left and it surely begins anew; again, where the server dies in between."""
+    if job.clear:
+        artifacts.discard(world.store_of(job), layout.JobPlace(job.run_name, job.name))
     instance = Instance(
         id=f"{job.run_name}-{secrets.token_hex(5)}",
         project=job.project,
@@ -125,7 +128,7 @@ def _launch(world: World, job: Job, attempt: int, offer: Offer) -> None:
         next_check_at=world.clock(),
         round=job.round,
     )
-    submitted = replace(with_contents(world, job), status=JobStatus.SUBMITTED)
+    submitted = replace(with_contents(world, job), status=JobStatus.SUBMITTED, clear=False)
     provisioning = replace(submitted, status=JobStatus.PROVISIONING, attempt=attempt, instance_id=instance.id)
     with world.database.transaction():
         world.database.instances.add(instance)

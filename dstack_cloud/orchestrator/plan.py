@@ -161,8 +161,9 @@ def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job
     )
 
 
-def resumed(job: Job, now: float) -> Job:
-    """A job that has ended starts again by hand, as its next attempt: what it ran before counts for no limit."""
+def resumed(job: Job, now: float, *, clear: bool = False) -> Job:
+    """A job that has ended starts again by hand, as its next attempt: what it ran before counts for no limit. With `clear`, also
+    of an earlier time when it didn't get as far as a machine, it has nothing of what it saved."""
     return replace(
         job,
         status=check_job(job.status, JobStatus.PENDING),
@@ -174,6 +175,7 @@ def resumed(job: Job, now: float) -> Job:
         finished_at=None,
         searching_since=now,
         resumed_at=now,
+        clear=clear or job.clear,
         round=0,
         running_since=None,
         ran=0.0,

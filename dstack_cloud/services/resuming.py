@@ -44,10 +44,10 @@ def _start_again(context: Context, run: Run, jobs: Sequence[Job], *, clear: bool
     _, everything = runs.find(context, run.project, run.name)
     logged = {job.name: _logged(context, job) for job in everything}
     for job in jobs:
-        if clear or job.status is JobStatus.ABORTED:
-            # of an aborted one nothing is wanted, also what its machine had saved on the way
-            artifacts.discard(context.store(run.project), layout.JobPlace(run.name, job.name))
-    _save(context, jobs)
+        if job.status is JobStatus.ABORTED:
+            # what its machine had saved on the way is not wanted; what an attempt saved at its end, before, stays
+            artifacts.withdraw(context.store(run.project), layout.JobPlace(run.name, job.name))
+    _save(context, jobs, clear)
     context.world.changes.notify()
     context.world.wake()
     return {"run": runs.view(context, run), "logged": logged}
@@ -68,14 +68,14 @@ def _check(context: Context, run: Run, job: Job) -> None:
     context.sealer.open(job.sealed)
 
 
-def _save(context: Context, jobs: Sequence[Job]) -> None:
+def _save(context: Context, jobs: Sequence[Job], clear: bool) -> None:
     """All of them or none. Raises Conflict, also where another run waits for what one of them made."""
     database, now = context.world.database, context.world.clock()
     try:
         with database.transaction():
             runs.check_not_needed(context, jobs)
             for job in jobs:
-                database.jobs.save(resumed(job, now))
+                database.jobs.save(resumed(job, now, clear=clear))
     except Stale as error:
         raise errors.Conflict(f"{error.row_id} changes just now", "try again in a moment") from error
 

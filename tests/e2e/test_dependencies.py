@@ -86,10 +86,10 @@ def test_what_was_read_counts_not_whose_it_was(user: User) -> None:
     source.write_text("one\n")
     assert user("run", "c").text == "one\n"
     name = user.runs()[0]["name"]
-    user("resume", f"{name}.a")
+    user("resume", f"{name}.a", "-y")
     assert plan(user, "c")["b"] == f"{name}.b"
     source.write_text("two\n")
-    user("resume", f"{name}.a")
+    user("resume", f"{name}.a", "-y")
     assert plan(user, "c")["b"] == "runs: the outputs of `a` changed"
     assert user("run", "c").text == "two\n"
 

@@ -43,6 +43,8 @@ def test_a_job_goes_on_with_what_it_saved(user: User, counted: str) -> None:
     assert (job["status"], job["attempt"], job["exit_code"]) == ("done", 3, 0)
     assert user("logs", counted).text == "".join(f"old code\nfile given\n{number}\n" for number in (1, 2, 3))
     assert user("logs", counted, "--attempt", "2").text == "old code\nfile given\n2\n"
+    assert f"nobody is there to answer: {counted} is done" in user("resume", counted, code=2).err
+    assert user("resume", counted, "-y").text == "old code\nfile given\n4\n"
 
 
 def test_a_run_is_restarted_with_nothing(user: User, counted: str) -> None:

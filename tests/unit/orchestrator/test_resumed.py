@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.domain.runs import Job, Need, Run
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import plan
+from dstack_cloud.storage import artifacts, layout
 from tests.fakes.simulation import Simulation
 from tests.unit.orchestrator.test_going_on import check_nothing_is_left, remote, until_running
 
@@ -127,3 +129,18 @@ def test_what_is_no_more_is_not_waited_for(tmp_path: Path) -> None:
     world.database.runs.delete("r0")
     world.go()
     assert world.job().message == "the outputs of misty-1.a, which it needs, were removed"
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_what_is_cleared_goes_with_the_next_launch_and_not_before(tmp_path: Path, clear: bool) -> None:
+    world = remote(tmp_path)
+    world.go()
+    place = layout.JobPlace("shady-1", "train")
+    artifacts.publish(world.store, place, Manifest(place.run, place.job, 1))
+    world.database.jobs.save(replace(plan.resumed(world.job(), world.now, clear=clear), stop_request="stop"))
+    world.go()
+    assert artifacts.load_manifest(world.store, place) and world.job().status is JobStatus.STOPPED
+    resume(world)
+    world.step_once()
+    assert (world.job().attempt, world.job().clear) == (2, False)
+    assert (artifacts.load_manifest(world.store, place) is None) is clear
