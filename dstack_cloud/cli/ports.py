@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # between two looks for a program that isn't there yet; it grows, because a model may take minutes to load
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds
 
-
 _Result = TypeVar("_Result")
 
 
@@ -189,11 +188,11 @@ class _JobPorts(threading.Thread):
     def _tell_of(self, ways: list[_Way]) -> None:
         """Each when its program answers."""
         pause = _FIRST_PAUSE
-        while ways and not self._closed.is_set():
-            usable = [way for way in ways if tunnel.answers(way.open_stream)]
-            for way in usable:
+        probes = {way: tunnel.Probe(way.open_stream) for way in ways}
+        while probes and not self._closed.is_set():
+            for way in [way for way, probe in probes.items() if probe.answers()]:
+                del probes[way]
                 if not self._closed.is_set():
                     self._tell(str(way))
-            ways = [way for way in ways if way not in usable]
             self._closed.wait(pause)
             pause = min(1.5 * pause, _LONGEST_PAUSE)

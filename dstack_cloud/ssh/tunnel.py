@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -17,7 +18,10 @@ CHUNK = 1 << 20
 BACKLOG = 128
 
 CONNECT_SECONDS = 10.0
+# a program that waits for a request is silent for at least so long
 HOLD_SECONDS = 0.5
+# and for so many times as long as it took to be turned away over the same way, where nothing listened
+HOLD_FACTOR = 4.0
 
 
 class Stream(Protocol):
@@ -132,24 +136,39 @@ def to_this_computer(port: int) -> Opener:
     return connect
 
 
-def answers(open_stream: Opener) -> bool:
-    """Whether a program is behind it: one that waits for a request, or speaks first, for half a second.
+class Probe:
+    """Whether a program is behind it: one that waits for a request, or speaks first.
 
-    That it can be opened says little: an engine's proxy accepts, and closes again where nothing listens.
+    That it can be opened says little: an engine's proxy, and a client of SSH, accept, and close again where nothing listens.
+    How long that takes on a busy machine is learned from the times before.
     """
-    try:
-        stream = open_stream((LOOPBACK, 0))
-    except (SshError, OSError):
-        return False
-    try:
-        stream.settimeout(HOLD_SECONDS)
-        return bool(stream.recv(1))
-    except TimeoutError:
-        return True
-    except OSError:
-        return False
-    finally:
-        stream.close()
+
+    def __init__(self, open_stream: Opener) -> None:
+        self._open_stream = open_stream
+        self._hold = 2 * HOLD_SECONDS
+
+    def answers(self) -> bool:
+        """Takes half a second, or longer on a slow way, where it is true."""
+        began = time.monotonic()
+        held = self._holds()
+        if not held:
+            self._hold = max(HOLD_SECONDS, HOLD_FACTOR * (time.monotonic() - began))
+        return held
+
+    def _holds(self) -> bool:
+        try:
+            stream = self._open_stream((LOOPBACK, 0))
+        except (SshError, OSError):
+            return False
+        try:
+            stream.settimeout(self._hold)
+            return bool(stream.recv(1))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        finally:
+            stream.close()
 
 
 def free_ports(wanted: int) -> Iterator[int]:

@@ -78,6 +78,9 @@ class _Saving:
 
     def _file(self, path: str, member: Member, stream: TarStream) -> Entry:
         key = self._place.artifact(path, self._save)
+        if path in self.entries:
+            # two uploads of one key may end in either order, and the later member counts
+            self._uploads.finish()
         if member.size <= SMALL:
             data = stream.whole()
             digest = hashlib.sha256(data)

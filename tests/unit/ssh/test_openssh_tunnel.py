@@ -15,7 +15,7 @@ from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys, openssh
 from dstack_cloud.ssh.endpoint import Jump, Trust
 from dstack_cloud.ssh.openssh_tunnel import OpenSshTunnel
-from dstack_cloud.ssh.tunnel import answers, to_this_computer
+from dstack_cloud.ssh.tunnel import Probe, to_this_computer
 from tests.unit.ssh.sshd import Sshd, free_port
 from tests.unit.ssh.web import BODY, fetch
 
@@ -48,7 +48,7 @@ def serve(sshd: Sshd, folder: Path) -> Iterator[Callable[..., OpenSshTunnel]]:
 
 def await_answer(port: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not answers(to_this_computer(port)):
+    while not Probe(to_this_computer(port)).answers():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -100,6 +100,6 @@ def test_it_ends_with_the_program_that_wanted_it(sshd: Sshd, folder: Path, page:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     deadline = time.monotonic() + PATIENCE
-    while answers(to_this_computer(port)):
+    while Probe(to_this_computer(port)).answers():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dstack_cloud.ssh.connection import Connection
-from dstack_cloud.ssh.tunnel import LOOPBACK, Tunnel, answers, to_this_computer
+from dstack_cloud.ssh.tunnel import LOOPBACK, Opener, Probe, Tunnel, to_this_computer
 from tests.unit.ssh.sshd import free_port
 from tests.unit.ssh.web import BODY, fetch
 
@@ -59,6 +60,10 @@ def test_to_another_port_of_this_computer(page: int) -> None:
     tunnel.close()
 
 
+def answers(open_stream: Opener) -> bool:
+    return Probe(open_stream).answers()
+
+
 def test_a_program_that_waits_for_a_request_answers(connection: Connection, page: int) -> None:
     assert answers(to_this_computer(page))
     assert answers(lambda peer: connection.direct((LOOPBACK, page), peer))
@@ -71,3 +76,18 @@ def test_a_tunnel_to_nothing_does_not_answer(connection: Connection) -> None:
     assert not answers(lambda peer: connection.direct((LOOPBACK, tunnel.port), peer))
     assert not answers(lambda peer: connection.direct((LOOPBACK, nothing), peer))
     tunnel.close()
+
+
+def test_what_is_slow_to_turn_away_is_not_taken_for_a_program(page: int) -> None:
+    took = iter([0.3, 0.9])
+
+    def slow(peer: tuple[str, int]) -> socket.socket:
+        seconds = next(took, None)
+        if seconds is None:
+            return to_this_computer(page)(peer)
+        ours, theirs = socket.socketpair()
+        threading.Timer(seconds, theirs.close).start()
+        return ours
+
+    probe = Probe(slow)
+    assert [probe.answers() for _ in range(3)] == [False, False, True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from dstack_cloud import errors
 from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.storage.artifacts import archive, load_manifest, publish, save_artifacts
 from dstack_cloud.storage.layout import AttemptPlace, JobPlace
-from dstack_cloud.storage.store import ObjectStore
+from dstack_cloud.storage.store import ObjectStore, open_store
 from dstack_cloud.storage.transfers import SMALL
 from tests.unit.storage.faults import DyingStore, Killed
 from tests.unit.storage.tars import pack, pieces, unpack
@@ -80,6 +81,18 @@ def test_the_same_path_twice_means_the_later(store, tmp_path):
     assert unpack(archive(store, save(store, ("./a", b"1"), ("a", b"2"))), tmp_path) == {"a": b"2"}
 
 
+def test_the_later_counts_also_where_the_earlier_is_slow_to_be_stored(tmp_path):
+    class Slow(ObjectStore):
+        """The earlier is still on its way when the later is there."""
+
+        def put(self, key, chunks, *, size=0):
+            time.sleep(0.2 if chunks == b"1" else 0)
+            super().put(key, chunks, size=size)
+
+    store = Slow(open_store("memory://")._connection, width=4)
+    assert unpack(archive(store, save(store, ("a", b"1"), ("./a", b"2"))), tmp_path) == {"a": b"2"}
+
+
 def test_no_artifacts_at_all(store):
     manifest = save(store)
     assert publish(store, JOB, manifest) == 1
@@ -95,8 +108,6 @@ def test_paths_that_leave_the_folder_are_refused(store, name):
 
 @pytest.mark.parametrize("above", [b"", "-> /etc"], ids=["file", "link"])
 def test_nothing_may_lie_below_a_file_or_link(above):
-    from dstack_cloud.storage.store import open_store
-
     with pytest.raises(errors.RunnerError, match="below 'd/a'"):
         save(open_store("memory://"), ("d/a", above), ("d/a/e/passwd", b"2"))
 
@@ -156,8 +167,6 @@ def test_a_crash_while_saving_and_once_more(store, tmp_path):
 
 
 def test_a_store_that_fails_is_heard():
-    from dstack_cloud.storage.store import open_store
-
     class Full(ObjectStore):
         def put(self, key, chunks):
             raise errors.StoreError("no space left")
