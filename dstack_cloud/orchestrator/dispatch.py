@@ -99,6 +99,6 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "shm_size": spec.requirements.shm_size,
         "max_duration": time_left(job, capabilities),
         "grace": spec.grace,
-        "ca_bundle": world.ca_bundle or None,
+        "ca_bundle": world.ca_bundle or (world.own_ca_bundle if capabilities.same_network else "") or None,
         "notice": capabilities.notice or None,
     }

@@ -151,7 +151,8 @@ def _forgotten(what: str) -> errors.ConfigurationError:
 @dataclass(frozen=True)
 class World:
     """`backends` and `stores` by project; `installation` is the owner tag of this DSTACK_HOME. `receiving`: the ids of the runs
-    whose artifacts are being uploaded to this server."""
+    whose artifacts are being uploaded to this server. `ca_bundle` is the configured one, `own_ca_bundle` that of this computer's
+    environment; both PEM text, "": none."""
 
     clock: Clock
     database: Database
@@ -161,6 +162,7 @@ class World:
     unsealer: Unsealer
     installation: str
     ca_bundle: str = ""
+    own_ca_bundle: str = ""
     timing: Timing = field(default_factory=Timing)
     changes: Changes = field(default_factory=Changes)
     awake: Awake = field(default_factory=Awake)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
@@ -70,6 +71,7 @@ def wire(home: Path) -> Server:
         unsealer=sealer,
         installation=installation,
         ca_bundle=_ca_bundle(configuration),
+        own_ca_bundle=_own_ca_bundle(),
     )
     scheduler = Scheduler(world)
     probes = {
@@ -136,3 +138,12 @@ def _ca_bundle(configuration: Configuration) -> str:
         return Path(configuration.ca_bundle).expanduser().read_text()
     except OSError as error:
         raise errors.ConfigurationError(f"ca_bundle can't be read: {error}", "name a PEM file") from None
+
+
+def _own_ca_bundle() -> str:
+    """Of a computer whose network is a company's, with a proxy that signs for everybody."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if path := os.environ.get(name):
+                return Path(path).read_text()
+    return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -170,7 +169,6 @@ def test_a_port_that_is_taken(user: User) -> None:
 def test_a_fastapi_application_on_a_machine_opens(user: User) -> None:
     engine.ensure_job_image()
     engine.ensure_machine_image()
-    user.env["DSTACK_CA_BUNDLE"] = os.environ.get("SSL_CERT_FILE", "")
     user.write("main.py", "from fastapi import FastAPI\napp = FastAPI()\napp.get('/')(lambda: 'it answers')\n")
     [local] = free_ports(1)
     workflow(user, f"provider: fastapi, app: 'main:app', ports: '8000:{local}', resources: {{backends: [sandbox]}}")

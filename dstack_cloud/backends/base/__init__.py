@@ -23,6 +23,7 @@ class Capabilities:
     `ephemeral`: a machine is made for the job and ends with it; it needs keys and user data. Else it was there before and
     stays, and the backend is a `KeptMachines`. `notice`: whose metadata service announces an interruption ("aws", "gcp",
     "azure"; "": none does). `store`: the scheme of the object store that a machine reaches with its own identity ("": none).
+    `same_network`: its jobs go out through this computer's network, so they must trust whom this computer trusts.
     """
 
     containers: bool
@@ -33,6 +34,7 @@ class Capabilities:
     notice: str = ""
     store: str = ""
     self_termination: bool = False
+    same_network: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class LocalBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(containers=self._containers(), default_image=self._image_for(None), remote=False)
+        image = self._image_for(None)
+        return Capabilities(containers=self._containers(), default_image=image, remote=False, same_network=True)
 
     def _containers(self) -> bool:
         return self._config.mode is not Mode.PROCESS and self._engine.available()

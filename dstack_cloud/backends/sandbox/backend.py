@@ -76,6 +76,7 @@ class SandboxBackend:
             spot=True,
             notice="aws",
             self_termination=True,
+            same_network=True,
         )
 
     def validate(self) -> list[Finding]:

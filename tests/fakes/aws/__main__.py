@@ -6,6 +6,7 @@ It needs what tests marked `sandbox` need: a Docker engine, and root for buildin
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -46,7 +47,13 @@ projects:
         regions: [{REGION}, eu-west-3]
         instance_types: [m5.large, c5.large]
 default_image: "dstack-cloud/job:py{{python}}"
-"""
+{_ca_bundle()}"""
+
+
+def _ca_bundle() -> str:
+    """Its machines are on this computer's network: behind a company's proxy, they must trust it too."""
+    path = os.environ.get("SSL_CERT_FILE", "")
+    return f"ca_bundle: {json.dumps(path)}\n" if path else ""
 
 
 def prepare(home: Path, cloud: MotoCloud) -> str:

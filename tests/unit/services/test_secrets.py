@@ -27,9 +27,9 @@ WORKFLOW = """workflows:
 FILES = [{"path": ".dstack/workflows.yaml", "text": WORKFLOW}]
 
 
-def handed_over(office: Office, name: str) -> dict[str, object]:
+def handed_over(office: Office, name: str, where: Capabilities = HERE) -> dict[str, object]:
     instance = Instance(f"{name}-x", "main", f"{name}.train", name, 1, OFFER, InstanceStatus.STARTING)
-    return runner_job(replace(office.world, unsealer=office.sealer), instance, office.job(name), HERE)
+    return runner_job(replace(office.world, unsealer=office.sealer), instance, office.job(name), where)
 
 
 def test_values_are_put_in_when_the_job_is_handed_over(office: Office) -> None:
@@ -46,6 +46,17 @@ def test_values_are_put_in_when_the_job_is_handed_over(office: Office) -> None:
         "TOKEN": "newer", "OTHER": "mine", "URL": "x-newer", "PLAIN": "${{ secrets.TOKEN }}", "DSTACK_ATTEMPT": f"{name}-x",
         "JOB_ID": f"{name}.train",
     }  # fmt: skip
+
+
+def test_jobs_in_this_network_trust_whom_this_computer_trusts(office: Office) -> None:
+    name = office.submit()["name"]
+    office.world = replace(office.world, own_ca_bundle="own")
+    assert handed_over(office, name)["ca_bundle"] is None
+    assert handed_over(office, name, replace(HERE, same_network=True))["ca_bundle"] == "own"
+    office.world = replace(office.world, ca_bundle="set")
+    assert [handed_over(office, name, where)["ca_bundle"] for where in (HERE, replace(HERE, same_network=True))] == [
+        "set"
+    ] * 2
 
 
 def test_a_job_does_not_start_without_what_it_was_submitted_with(office: Office) -> None:
