@@ -177,13 +177,14 @@ class RemoteRequest(TypedDict):
 
 
 class PlannedJob(TypedDict):
-    """`paths`: artifact and cache paths that must stay inside the working folder. `needs` are those of its run by name, others by
+    """`paths`: artifact and cache paths that must stay inside the working folder; `reads`: what must be in it. `needs` are those of its run by name, others by
     id. `reused`: the id of the job whose outputs are used instead; else `why` it runs ("" where that isn't asked)."""
 
     name: str
     provider: str
     image: str | None
     paths: list[str]
+    reads: list[str]
     needs: list[str]
     reused: str
     why: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -54,15 +54,19 @@ def _is_part(path: str, of: str) -> bool:
 
 
 def _nothing(path: str, there: Sequence[str]) -> UsageError:
-    from difflib import get_close_matches
-
-    near = get_close_matches(path, there, 1)
+    near = _near(path, there)
     hint = "name a file or folder; what .gitignore or .dstackignore names isn't part of a run"
     if any(char in path for char in "*?["):
         hint = "`*`, `?` and `[` stand for themselves there: name the file, or the folder that all of them are in"
     elif near:
-        hint = f"did you mean `{near[0]}`?"
+        hint = f"did you mean `{near}`?"
     return UsageError(f"`deps` has `include: {path}`, and nothing in the working folder is called that", hint)
+
+
+def _near(path: str, there: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(path, there, 1)), "")
 
 
 class CodeStore(Protocol):
@@ -96,6 +100,25 @@ def check_paths(folder: Path, paths: list[str]) -> None:
             )
 
 
+def check_there(listing: Listing, reads: Mapping[str, Sequence[str]]) -> None:
+    """`reads` by workflow. Raises UsageError where something isn't part of what is sent: better now than on a machine."""
+    there = {entry.path: entry for entry in listing.entries}
+    for workflow, paths in reads.items():
+        for path in paths:
+            above = [path[:end] for end in range(len(path)) if path[end] == "/"]
+            if path not in there and not any(there[each].kind == "link" for each in above if each in there):
+                raise _not_there(workflow, path, listing)
+
+
+def _not_there(workflow: str, path: str, listing: Listing) -> UsageError:
+    text = f"the workflow `{workflow}` needs {path}, and the working folder has nothing of that name"
+    if os.path.lexists(f"{listing.folder}/{path}"):
+        text = f"the workflow `{workflow}` needs {path}, which isn't sent"
+        return UsageError(text, "an ignore file (.gitignore or .dstackignore) names it: take it out there")
+    near = _near(path, [entry.path for entry in listing.entries])
+    return UsageError(text, f"did you mean `{near}`?" if near else "make it, or correct the workflow")
+
+
 def measure(listing: Listing) -> Snapshot:
     """Reads every file once. Raises UsageError for one that can't be read, Changed for one that is gone."""
     entries = [_measured(listing.folder, entry) if entry.kind == "file" else entry for entry in listing.entries]
@@ -127,21 +150,29 @@ def _measured(folder: Path, entry: Entry) -> Entry:
     return Entry(entry.path, "file", entry.mode, size, digest.hexdigest())
 
 
-def store(client: CodeStore, folder: Path, *, state_folder: Path, approve: Callable[[Listing], None]) -> Snapshot:
-    """Takes a snapshot and sends it where the server hasn't got it. `approve` is asked before a large folder (over 1 GiB)
-    is read, and raises to refuse. Raises UsageError for a file that can't be read or keeps changing."""
+def store(
+    client: CodeStore,
+    folder: Path,
+    *,
+    state_folder: Path,
+    check: Callable[[Listing], None] = lambda listing: None,
+    approve: Callable[[Listing], None],
+) -> Snapshot:
+    """Takes a snapshot and sends it where the server hasn't got it. `check` is shown what there is before it is read, and `approve`
+    is asked where that is a large folder (over 1 GiB); they raise to refuse. Raises UsageError for a file that can't be read or keeps changing."""
 
     def send(snapshot: Snapshot) -> None:
         if not client.has_code(snapshot.sha256):
             client.put_code(snapshot.sha256, pack(folder, snapshot.entries))
 
-    return take(folder, state_folder, approve=approve, use=send)
+    return take(folder, state_folder, check=check, approve=approve, use=send)
 
 
 def take(
     folder: Path,
     state_folder: Path,
     *,
+    check: Callable[[Listing], None] = lambda listing: None,
     approve: Callable[[Listing], None] = lambda listing: None,
     use: Callable[[Snapshot], None] = lambda snapshot: None,
 ) -> Snapshot:
@@ -149,6 +180,7 @@ def take(
     changed = ""
     for attempt in range(TRIES):
         listing = scan(folder, state_folder)
+        check(listing)
         if attempt == 0 and listing.size > LARGE:
             approve(listing)
         try:

@@ -34,6 +34,7 @@ class JobSpec(Frozen):
     `image` None means: the default image where there is Docker, else a process group on the machine itself.
     `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once.
     `secrets` are the names of those that its workflow refers to: it isn't started without them.
+    `reads` are the files and folders of the working folder without which it can't run.
     `commands` run in one bash, each after the one before succeeded; empty means the image's own command. `installs`: they
     install Python packages, for which a process group gets an environment of its own.
     """
@@ -46,6 +47,7 @@ class JobSpec(Frozen):
     python: str | None = None
     installs: bool = False
     working_dir: str = "."
+    reads: tuple[str, ...] = ()
     home_dir: str | None = None
     artifacts: tuple[SavedPath, ...] = ()
     cache: tuple[SavedPath, ...] = ()

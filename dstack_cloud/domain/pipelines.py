@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dstack_cloud.domain.fingerprints import difference
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Dependency
-from dstack_cloud.domain.parsing.problems import nearest, shown
+from dstack_cloud.domain.parsing.problems import Problem, nearest, shown
 from dstack_cloud.domain.runs import Job, Need
 from dstack_cloud.errors import ConfigurationError, NotFound
 
@@ -19,45 +19,89 @@ def dependencies(workflow: Workflow) -> list[Dependency]:
     return list(dict.fromkeys(plain))
 
 
+class _Circle(Exception):
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
+
+
 def pipeline(workflows: Sequence[Workflow], target: Workflow) -> list[Workflow]:
     """`target` is the last; each stands behind those that it needs, in the file's order otherwise. Raises NotFound for a
     workflow that isn't there, ConfigurationError for one that needs itself, with the whole way round."""
     by_name = {workflow.name: workflow for workflow in workflows}
-    ordered: dict[str, Workflow] = {}
-    path: dict[str, Iterator[str]] = {target.name: _run_first(target)}
+
+    def needed(name: str) -> Iterator[str]:
+        for other in _run_first(by_name[name]):
+            if other not in by_name:
+                text, hint = _missing(other, by_name[name], by_name)
+                raise NotFound(text + _place(by_name[name]), hint)
+            yield other
+
+    try:
+        return [by_name[name] for name in _walk(target.name, needed)]
+    except _Circle as circle:
+        text, hint = _circle(circle.names)
+        raise ConfigurationError(text, hint + _place(by_name[circle.names[-1]])) from None
+
+
+def unplannable(workflows: Sequence[Workflow]) -> list[Problem]:
+    """Why some can't be run: a problem for each name that isn't there, and one for each circle."""
+    by_name = {workflow.name: workflow for workflow in workflows}
+    needed = {each.name: list(_run_first(each)) for each in workflows}
+    found = [
+        _problem(_missing(other, each, by_name), each)
+        for each in workflows
+        for other in needed[each.name]
+        if other not in by_name
+    ]
+    left = dict.fromkeys(by_name)
+    while left:
+        try:
+            walked: Sequence[str] = _walk(next(iter(left)), lambda name: (n for n in needed[name] if n in left))
+        except _Circle as circle:
+            walked = circle.names
+            first = by_name[walked[0]]
+            found.append(_problem(_circle(walked), first))
+        for name in walked:
+            del left[name]
+    return found
+
+
+def _walk(first: str, needed: Callable[[str], Iterator[str]]) -> list[str]:
+    """All that `first` leads to, each behind those that it needs. Raises _Circle."""
+    ordered: dict[str, None] = {}
+    path: dict[str, Iterator[str]] = {first: needed(first)}
     while path:
         name = next(reversed(path))
-        needed = next(path[name], None)
-        if needed is None:
+        other = next(path[name], None)
+        if other is None:
             del path[name]
-            ordered[name] = by_name[name]
-        elif needed in path:
-            raise _cycle([*path][[*path].index(needed) :], by_name[name])
-        elif needed not in ordered:
-            if needed not in by_name:
-                raise _missing(needed, by_name[name], list(by_name))
-            path[needed] = _run_first(by_name[needed])
-    return list(ordered.values())
+            ordered[name] = None
+        elif other in path:
+            raise _Circle([*path][[*path].index(other) :])
+        elif other not in ordered:
+            path[other] = needed(other)
+    return list(ordered)
+
+
+def _problem(wrong: tuple[str, str], workflow: Workflow) -> Problem:
+    return Problem(workflow.file, workflow.line, 0, f"{workflow.name}.deps", *wrong)
 
 
 def _run_first(workflow: Workflow) -> Iterator[str]:
     return iter([each.workflow for each in dependencies(workflow) if each.how == "run" and each.workflow])
 
 
-def _cycle(names: Sequence[str], workflow: Workflow) -> ConfigurationError:
-    way = " → ".join((*names, names[0]))
-    return ConfigurationError(
-        f"`{names[0]}` depends on itself: {way}", f"take one of them out of `deps`{_place(workflow)}"
-    )
+def _circle(names: Sequence[str]) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    return f"`{names[0]}` depends on itself: {' → '.join((*names, names[0]))}", "take one of them out of `deps`"
 
 
-def _missing(name: str, workflow: Workflow, known: Sequence[str]) -> NotFound:
+def _missing(name: str, workflow: Workflow, known: Collection[str]) -> tuple[str, str]:
     near = nearest(name, known)
     there = f"workflows: {', '.join(known)}"
-    return NotFound(
-        f"`{workflow.name}` depends on {shown(name)}, and there is no such workflow{_place(workflow)}",
-        f"did you mean `{near}`? {there}" if near else there,
-    )
+    text = f"`{workflow.name}` depends on {shown(name)}, and there is no such workflow"
+    return text, f"did you mean `{near}`? {there}" if near else there
 
 
 def _place(workflow: Workflow) -> str:

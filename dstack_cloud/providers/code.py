@@ -10,4 +10,4 @@ class Code(Unavailable):
     name = "code"
     synonyms = PYTHON_SYNONYMS
 
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)

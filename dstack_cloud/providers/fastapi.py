@@ -19,7 +19,7 @@ class FastApi(Provider):
 
     app: str = text("The application, as `module:name`.")
     args: tuple[str, ...] = words("More options for Uvicorn: a list, or one string.", default=())
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         if not _APP.fullmatch(self.app):

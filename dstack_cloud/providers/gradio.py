@@ -13,9 +13,9 @@ class Gradio(Provider):
     port = 7860
     synonyms = PYTHON_SYNONYMS
 
-    file: str = path("The app's script, relative to `working_dir`.", also=("script",))
+    file: str = path("The app's script, relative to `working_dir`.", also=("script",), must_exist=True)
     args: tuple[str, ...] = words("Arguments of the app: a list, or one string.", default=())
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         place = f"GRADIO_SERVER_NAME={LISTEN} GRADIO_SERVER_PORT={given.port} GRADIO_ANALYTICS_ENABLED=False"

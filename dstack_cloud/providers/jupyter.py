@@ -16,7 +16,7 @@ class Lab(Provider):
     port = 8888
     synonyms = PYTHON_SYNONYMS
 
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         commands = (*python_first(self.requirements, ["jupyterlab"], given.port), _serve("jupyterlab", given))
@@ -31,7 +31,7 @@ class Notebook(Provider):
     port = 8888
     synonyms = PYTHON_SYNONYMS
 
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         commands = (*python_first(self.requirements, ["notebook"], given.port), _serve("notebook", given))

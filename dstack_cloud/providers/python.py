@@ -12,9 +12,9 @@ class Python(Provider):
     example = "file: train.py\nargs: --epochs 5 ${{ run.args }}\nrequirements: requirements.txt"
     synonyms = PYTHON_SYNONYMS
 
-    file: str = path("The script to run, relative to `working_dir`.", also=("script",))
+    file: str = path("The script to run, relative to `working_dir`.", also=("script",), must_exist=True)
     args: tuple[str, ...] = words("Its arguments: a list, or one string that is split as a shell does.", default=())
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         commands = (*python_first(self.requirements), line(PYTHON, rest=(self.file, *self.args)))

@@ -11,6 +11,6 @@ class Ray(Unavailable):
     example = "file: train.py"
     synonyms = PYTHON_SYNONYMS
 
-    file: str = path("The script to run, relative to `working_dir`.", also=("script",))
+    file: str = path("The script to run, relative to `working_dir`.", also=("script",), must_exist=True)
     args: tuple[str, ...] = words("Its arguments: a list, or one string that is split as a shell does.", default=())
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)

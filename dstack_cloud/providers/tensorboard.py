@@ -15,7 +15,7 @@ class TensorBoard(Provider):
 
     logdir: str = path("The folder with the event files, relative to `working_dir`.")
     args: tuple[str, ...] = words("More options for TensorBoard: a list, or one string.", default=())
-    requirements: str | None = path("A requirements file, installed first.", default=None)
+    requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
         options = f"--host {LISTEN} --port {given.port} --logdir"

@@ -10,7 +10,7 @@ from dstack_cloud.api import schemas
 from dstack_cloud.domain import fingerprints, parsing, providers
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
-from dstack_cloud.domain.pipelines import pipeline
+from dstack_cloud.domain.pipelines import pipeline, unplannable
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
@@ -61,9 +61,11 @@ def problem_view(problem: parsing.Problem) -> schemas.ProblemView:
 
 def check_files(files: Sequence[schemas.SourceFile]) -> schemas.CheckView:
     checked, _ = own_providers.check(files)
+    # with a workflow that can't be read, what others need of it isn't known
+    problems = checked.problems or unplannable(checked.workflows)
     return {
         "workflows": [_workflow_view(workflow) for workflow in checked.workflows],
-        "problems": [problem_view(problem) for problem in checked.problems],
+        "problems": [problem_view(problem) for problem in problems],
         "warnings": [problem_view(problem) for problem in checked.warnings],
     }
 
@@ -247,8 +249,19 @@ def _job_view(job: PlannedJob) -> schemas.PlannedJob:
         "provider": spec.provider,
         "image": spec.image,
         "paths": [saved.path for saved in (*spec.artifacts, *spec.cache)],
+        "reads": list(_reads(job)),
         "needs": [need.job if need.run == RUN else need.id for need in job.needs],
         "reused": "" if job.reused is None else job.reused.id,
         "why": job.why,
         "offers": [views.offer_view(offer) for offer in job.offers],
     }
+
+
+def _reads(job: PlannedJob) -> Iterator[str]:
+    """Those that no other job's outputs and no cache bring."""
+    brought = [path for need in job.needs for path in need.paths] + [saved.path for saved in job.spec.cache]
+    for path in job.spec.reads if job.reused is None else ():
+        if not any(
+            place in (".", path) or path.startswith(f"{place}/") or place.startswith(f"{path}/") for place in brought
+        ):
+            yield path

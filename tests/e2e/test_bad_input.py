@@ -73,6 +73,29 @@ def test_a_field_of_a_later_version_is_refused_not_ignored(user: User) -> None:
     refused(user, "run", "train", says="not available yet")
 
 
+def test_dependencies_that_can_not_be(user: User) -> None:
+    user.workflows("workflows: [{name: a, commands: [ls], deps: [b]}, {name: b, commands: [ls], deps: [a, c]}]")
+    said = user("validate", code=2).text
+    assert "`a` depends on itself: a → b → a" in said
+    assert "`b` depends on `c`" in said
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        ("provider: python, file: tain.py", "`train` needs tain.py"),
+        ("provider: python, file: train.py, requirements: r.txt", "needs r.txt"),
+        ("provider: python, file: train.py, working_dir: src", "needs src,"),
+        ("commands: [ls], working_dir: src", "needs src,"),
+    ],
+)
+def test_a_file_that_is_not_there(user: User, rest: str, says: str) -> None:
+    user.write("train.py", "")
+    user.workflows(f"workflows: {{name: train, {rest}}}")
+    refused(user, "run", "train", says=says)
+    refused(user, "run", "train", "--dry-run", says=says)
+
+
 def test_a_path_through_a_symlink_out_of_the_folder(user: User) -> None:
     user.workflows("workflows: {name: train, provider: bash, commands: [a], artifacts: [out/x]}")
     (user.folder / "out").symlink_to(user.home.parent)

@@ -143,12 +143,14 @@ def complete(client: Client, request: RunRequest, plan: PlanView, options: Optio
 
 def _complete_plan(client: Client, request: RunRequest, plan: PlanView) -> PlanView:
     """With what is used again, where anything may be: the working folder is looked at, and stays here."""
-    if len(plan["jobs"]) == 1 and request.get("reuse") != "all":
-        return plan
-    from dstack_cloud.client import snapshot
+    from dstack_cloud.client import listing, snapshot
 
+    if len(plan["jobs"]) == 1 and request.get("reuse") != "all":
+        if plan["jobs"][0]["reads"]:
+            snapshot.check_there(listing.scan(Path.cwd(), client.home), _reads(plan))
+        return plan
     _add_environment(request, plan)
-    taken = snapshot.take(Path.cwd(), client.home)
+    taken = snapshot.take(Path.cwd(), client.home, check=lambda found: snapshot.check_there(found, _reads(plan)))
     request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
     return client.plan(request)
 
@@ -171,12 +173,20 @@ def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Opt
         snapshot.check_folder(folder)
     snapshot.check_paths(folder, [path for job in plan["jobs"] for path in job["paths"]])
     taken = snapshot.store(
-        client, folder, state_folder=client.home, approve=lambda listing: _approve(listing, yes=options.yes)
+        client,
+        folder,
+        state_folder=client.home,
+        check=lambda found: snapshot.check_there(found, _reads(plan)),
+        approve=lambda listing: _approve(listing, yes=options.yes),
     )
     for warning in taken.warnings:
         output.warn(warning)
     request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
     request["git"] = provenance.look(folder)
+
+
+def _reads(plan: PlanView) -> dict[str, list[str]]:
+    return {job["name"]: job["reads"] for job in plan["jobs"]}
 
 
 def _approve(listing: Listing, *, yes: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from dstack_cloud.domain.jobs import JobSpec, PortMapping, SavedPath
@@ -14,6 +15,7 @@ from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
 from dstack_cloud.domain.variables import Values
 from dstack_cloud.providers.base import Given, Program
+from dstack_cloud.providers.options import Option
 
 # `retry: true` says no duration
 DEFAULT_RETRY_SECONDS = 3600
@@ -43,6 +45,7 @@ def job_specs(
         installs=program.installs,
         python=workflow.python,
         working_dir=workflow.working_dir,
+        reads=tuple(_reads(workflow, described.options)),
         home_dir=workflow.home_dir,
         artifacts=tuple(SavedPath(path=each.path, mount=each.mount) for each in workflow.artifacts),
         cache=tuple(SavedPath(path=each.path) for each in workflow.cache),
@@ -55,6 +58,17 @@ def job_specs(
         secrets=secrets,
     )
     return [spec]
+
+
+def _reads(workflow: Workflow, options: Mapping[str, Option]) -> Iterator[str]:
+    """Of a workflow that is filled in. What its `setup` makes can't be known."""
+    if workflow.setup:
+        return
+    if workflow.working_dir != ".":
+        yield workflow.working_dir
+    for name, given in workflow.options.items():
+        if options[name].must_exist and isinstance(given, str):
+            yield posixpath.normpath(posixpath.join(workflow.working_dir, given))
 
 
 def _retry_seconds(retry: Retry | None) -> int | None:

@@ -216,6 +216,28 @@ def test_saved_paths_may_not_leave_through_a_link(tmp_path: Path) -> None:
         snapshot.check_paths(folder, ["outside/x"])
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "hint"),
+    [
+        ("src/tain.py", "has nothing of that name", "did you mean `src/train.py`?"),
+        ("zzz", "has nothing of that name", "make it"),
+        ("data/x", "isn't sent", "an ignore file"),
+    ],
+)
+def test_what_a_workflow_needs_is_looked_for_before_anything_is_sent(
+    tmp_path: Path, path: str, said: str, hint: str
+) -> None:
+    for name, text in {"src/train.py": "", "data/x": "", ".gitignore": "data\n"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "linked").symlink_to("elsewhere")
+    found = scan(tmp_path, tmp_path / ".state")
+    snapshot.check_there(found, {"it": ["src", "src/train.py", "linked/x"], "other": []})
+    with pytest.raises(UsageError, match=f"`it` needs {path}.*{said}") as raised:
+        snapshot.check_there(found, {"it": ["src", path]})
+    assert hint in str(raised.value.hint)
+
+
 @pytest.mark.parametrize("path", ["in.txt", "./in.txt", "sub", "sub/"])
 def test_a_digest_is_of_what_is_there(tmp_path: Path, path: str) -> None:
     (tmp_path / "sub").mkdir()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
+import threading
 
 import pytest
 
@@ -82,12 +82,17 @@ def test_the_same_path_twice_means_the_later(store, tmp_path):
 
 
 def test_the_later_counts_also_where_the_earlier_is_slow_to_be_stored(tmp_path):
+    later = threading.Event()
+
     class Slow(ObjectStore):
         """The earlier is still on its way when the later is there."""
 
         def put(self, key, chunks, *, size=0):
-            time.sleep(0.2 if chunks == b"1" else 0)
+            if chunks == b"1":
+                later.wait(0.2)
             super().put(key, chunks, size=size)
+            if chunks == b"2":
+                later.set()
 
     store = Slow(open_store("memory://")._connection, width=4)
     assert unpack(archive(store, save(store, ("a", b"1"), ("./a", b"2"))), tmp_path) == {"a": b"2"}
