@@ -104,7 +104,7 @@ class SqlResults:
         self._select = select(*JOBS.columns).where(JOB.c.status == str(JobStatus.DONE))
 
     def newest(self, project: str, names: list[str]) -> list[Job]:
-        done = (JOB.c.project == project, JOB.c.status == str(JobStatus.DONE))
+        done = (JOB.c.project == project, JOB.c.status == str(JobStatus.DONE), JOB.c.node == 0)
         found: list[Job] = []
         for some in at_once(names):
             last = select(func.max(JOB.c.sequence)).where(*done, JOB.c.name.in_(some)).group_by(JOB.c.name)

@@ -94,6 +94,7 @@ class JobRow(Queued, table=True):
     needs: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
     fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})
     parts: dict[str, str] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})
+    node: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class InstanceRow(Queued, table=True):
@@ -124,6 +125,7 @@ class InstanceRow(Queued, table=True):
     ending: str = Field(default="", sa_column_kwargs={"server_default": ""})
     absent_since: float | None = None
     end_asked_at: float | None = None
+    address: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class SecretRow(Base, table=True):

@@ -8,7 +8,7 @@ from dstack_cloud import errors
 from dstack_cloud.db.engine import READS
 
 # the revisions in migrations/versions, oldest first; a test compares them
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 HEAD = VERSIONS[-1]
 
 # any number, the same in all servers: who holds it migrates

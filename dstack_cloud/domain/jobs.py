@@ -58,6 +58,11 @@ class JobSpec(Frozen):
     grace: int = GRACE_SECONDS
     secrets: tuple[str, ...] = ()
 
+    @property
+    def nodes(self) -> int:
+        """How many machines run it together."""
+        return self.requirements.nodes
+
 
 class RegistryAuth(Frozen):
     username: str

@@ -69,7 +69,8 @@ class Results(Protocol):
     """Finished jobs, for what they made."""
 
     def newest(self, project: str, names: list[str]) -> list[Job]:
-        """Of each name the job that was done last; a name of which none is done is left out."""
+        """Of each workflow's name the job that was done last (of several nodes the first); a name of which none is done is
+        left out."""
         ...
 
     def alike(self, project: str, fingerprints: list[str]) -> list[Job]:

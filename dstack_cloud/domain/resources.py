@@ -29,7 +29,7 @@ class GpuRequirement(Frozen):
 
 
 class Requirements(Frozen):
-    """`memory`, `shm_size` and `disk` are bytes; `max_price` is USD per hour.
+    """`memory`, `shm_size` and `disk` are bytes; `max_price` is USD per hour. `nodes` is how many such machines work together.
 
     `image` and `python` are here because a machine without Docker, or without that Python, doesn't fit.
     """
@@ -46,6 +46,7 @@ class Requirements(Frozen):
     instance_types: tuple[str, ...] = ()
     image: str | None = None
     python: str | None = None
+    nodes: int = 1
 
 
 class Gpu(Frozen):

@@ -59,9 +59,16 @@ class Need:
         return f"{self.run}.{self.job}"
 
 
+def node_name(workflow: str, node: int) -> str:
+    """The name of a job. Node 0 bears the workflow's own: it stands for all of them."""
+    return workflow if node == 0 else f"{workflow}.{node}"
+
+
 @dataclass(frozen=True)
 class Job:
-    """`attempt` counts from 1 (0: none yet). `sealed` holds Confidential, encrypted. `message` is progress or the reason
+    """`node` is its rank among the jobs of its workflow, which run together, each on a machine of its own (`spec.nodes`).
+
+    `attempt` counts from 1 (0: none yet). `sealed` holds Confidential, encrypted. `message` is progress or the reason
     of the end, for people. `version` counts saves: a save of an older version is refused.
 
     `needs` are in the order in which their artifacts are put over each other. `fingerprint` is of all that may change what the
@@ -102,6 +109,7 @@ class Job:
     needs: tuple[Need, ...] = ()
     fingerprint: str = ""
     parts: dict[str, str] = field(default_factory=dict)
+    node: int = 0
 
     @property
     def awaited(self) -> tuple[Need, ...]:
@@ -114,7 +122,7 @@ class Instance:
     """One launch: one offer tried. `id` is the idempotency key of the create call and is never used twice.
 
     `ref` is the backend's own identifier once it is known; `endpoint` says how its runner is reached
-    (`unix:PATH` or `ssh:USER@HOST:PORT`). `deadline` is when it must be gone whatever happens. `wrong` is why it was
+    (`unix:PATH` or `ssh:USER@HOST:PORT`), `address` where other nodes reach it, once its runner answers. `deadline` is when it must be gone whatever happens. `wrong` is why it was
     refused ("Code: text") or ended early, in the cloud's words.
 
     `round` is the job's when the offer was tried; `scope` is how far a refusal reaches (`errors.BackendError.scope`). After a
@@ -143,6 +151,7 @@ class Instance:
     ending: Ending = Ending.NONE
     absent_since: float | None = None
     end_asked_at: float | None = None
+    address: str = ""
 
 
 def run_status(jobs: list[Job]) -> JobStatus:

@@ -32,6 +32,7 @@ def launch_of(world: World, instance: Instance, job: Job, capabilities: Capabili
         disk=requirements.disk,
         store=_store_url(world, instance.project),
         gpus=requirements.gpu.count if requirements.gpu else 0,
+        nodes=requirements.nodes,
     )
 
 

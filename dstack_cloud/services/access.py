@@ -38,8 +38,9 @@ def _access(context: Context, job: Job) -> schemas.AccessView | None:
             {
                 "app": port.app,
                 "local": port.local,
-                # a container's port is published under the local number; a process listens on its own
-                "target": port.local if in_container else port.app,
+                # a container's port is published under the local number; a process, and what uses its machine's own network,
+                # listens on its own
+                "target": port.local if in_container and job.spec.nodes == 1 else port.app,
                 "page": _page(context, job, port),
             }
             for port in job.spec.ports

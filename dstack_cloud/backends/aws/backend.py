@@ -64,6 +64,7 @@ class AwsBackend:
             notice="aws",
             store="" if self._config.instance_profile == NO_PROFILE else "s3",
             self_termination=True,
+            private_network=True,
         )
 
     def validate(self) -> list[Finding]:

@@ -24,6 +24,7 @@ class Capabilities:
     stays, and the backend is a `KeptMachines`. `notice`: whose metadata service announces an interruption ("aws", "gcp",
     "azure"; "": none does). `store`: the scheme of the object store that a machine reaches with its own identity ("": none).
     `same_network`: its jobs go out through this computer's network, so they must trust whom this computer trusts.
+    `private_network`: machines of one region reach each other there, each at the `address` that is observed.
     """
 
     containers: bool
@@ -35,6 +36,7 @@ class Capabilities:
     store: str = ""
     self_termination: bool = False
     same_network: bool = False
+    private_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Launch:
     `user_data` is a cloud-init document ("" on backends that aren't remote); `lifetime` is seconds until the
     backend's own dead-man switch, where it has one, ends the machine; `tags` go onto everything created. `disk` is bytes
     at least, None: what the backend thinks enough. `store` is the URL of the home store, which the machine's own identity may
-    be let into. `gpus` is how many of the machine's are the job's, where it is shared.
+    be let into. `gpus` is how many of the machine's are the job's, where it is shared. `nodes`: with so many of the kind it is to
+    work together.
     """
 
     key: str
@@ -55,6 +58,7 @@ class Launch:
     disk: int | None = None
     store: str = ""
     gpus: int = 0
+    nodes: int = 1
 
 
 class Health(str, Enum):
@@ -65,12 +69,14 @@ class Health(str, Enum):
 
 @dataclass(frozen=True)
 class Observed:
-    """`endpoint`: `unix:PATH` or `ssh:USER@HOST:PORT`, "" while it isn't known. `detail`: why it is gone, if known."""
+    """`endpoint`: `unix:PATH` or `ssh:USER@HOST:PORT`, "" while it isn't known; `address` is its own in the private network.
+    `detail`: why it is gone, if known."""
 
     ref: str
     health: Health
     endpoint: str = ""
     detail: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class SandboxBackend:
             notice="aws",
             self_termination=True,
             same_network=True,
+            private_network=True,
         )
 
     def validate(self) -> list[Finding]:
@@ -244,7 +245,7 @@ class SandboxBackend:
         address = next((each["IPAddress"] for each in networks.values() if each["IPAddress"]), "")
         if not address:
             return Observed(ref, Health.STARTING)
-        return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22")
+        return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22", address=address)
 
     def _image_finding(self) -> Finding:
         image = machine_image.name(self._config)

@@ -21,7 +21,9 @@ class Overrides(TypedDict, total=False):
     gpu: str
 
 
-def requirements(resources: Resources, overrides: Overrides, *, image: str | None, python: str | None) -> Requirements:
+def requirements(
+    resources: Resources, overrides: Overrides, *, image: str | None, python: str | None, nodes: int = 1
+) -> Requirements:
     """Each override takes the place of the field of its name. Raises ConfigurationError."""
     policy = overrides.get("spot_policy") or resources.spot_policy or SpotPolicy.ON_DEMAND
     return Requirements(
@@ -37,6 +39,7 @@ def requirements(resources: Resources, overrides: Overrides, *, image: str | Non
         instance_types=resources.instance_types,
         image=image,
         python=python,
+        nodes=nodes,
     )
 
 

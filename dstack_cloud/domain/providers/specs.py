@@ -51,7 +51,11 @@ def job_specs(
         cache=tuple(SavedPath(path=each.path) for each in workflow.cache),
         ports=ports,
         requirements=requirements(
-            workflow.resources, cast(Overrides, overrides or {}), image=program.image, python=workflow.python
+            workflow.resources,
+            cast(Overrides, overrides or {}),
+            image=program.image,
+            python=workflow.python,
+            nodes=workflow.nodes,
         ),
         max_duration=workflow.max_duration,
         retry_seconds=_retry_seconds(workflow.retry),

@@ -34,7 +34,7 @@ def config(
         "Env": [f"{name}={value}" for name, value in {**_listening(publish), **_environment(job, user)}.items()],
         "WorkingDir": posixpath.normpath(posixpath.join(CONTAINER_WORK, job.working_dir)),
         "Labels": {ATTEMPT_LABEL: job.attempt},
-        "ExposedPorts": {f"{port.app}/tcp": {} for port in job.ports},
+        "ExposedPorts": {f"{port.app}/tcp": {} for port in (job.ports if job.alone else ())},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
@@ -42,10 +42,7 @@ def config(
             # the runner is the only reader: the attached stream is exact, and nothing is written twice
             "LogConfig": {"Type": "none"},
             "Init": True,
-            "PortBindings": {
-                f"{port.app}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port.local)}]
-                for port in (job.ports if publish else ())
-            },
+            **_network(job, publish=publish),
             **_limits(job, devices),
         },
     }
@@ -80,6 +77,17 @@ def chown_config(job: Job, folder: Folder, owner: str) -> Json:
         "NetworkDisabled": True,
         "HostConfig": {"Binds": [f"{here}:{inside}" for here, inside in places], "LogConfig": {"Type": "none"}},
     }
+
+
+def _network(job: Job, *, publish: bool) -> Json:
+    """A network of its own; nodes that work together use their machines', because they reach each other at any port."""
+    if not job.alone:
+        return {"NetworkMode": "host"}
+    bound = {
+        f"{port.app}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port.local)}]
+        for port in (job.ports if publish else ())
+    }
+    return {"PortBindings": bound}
 
 
 def _program(job: Job) -> Json:

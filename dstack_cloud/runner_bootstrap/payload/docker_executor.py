@@ -118,7 +118,7 @@ class DockerExecutor:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def _config(self, user: str) -> Json:
-        publish = self._forwards is None
+        publish = self._forwards is None and self._job.alone
         return container.config(self._job, self._folder, user, publish=publish, devices=self._folder.gpu_devices())
 
     def _image_user(self) -> str:
@@ -139,6 +139,9 @@ class DockerExecutor:
                     _open_to_all(here)
 
     def _take_ports(self) -> None:
+        """On the machine's own network a program has its ports itself."""
+        if not self._job.alone:
+            return
         if must_be_published():
             if not self._container:
                 check_free(self._job.ports)

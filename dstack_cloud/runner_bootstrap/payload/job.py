@@ -11,13 +11,20 @@ class BadJob(ValueError):
     """The JSON isn't a job; the text says which field and why."""
 
 
+# of a job that runs alone
+ALONE = ("127.0.0.1",)
+# where the nodes of a job meet, unless its own environment names another (torch's own default)
+MASTER_PORT = "29500"
+
+
 class Port(NamedTuple):
     app: int
     local: int
 
 
 class Job(NamedTuple):
-    """The fields of docs/dev/runner-protocol.md: sizes in bytes, durations in seconds."""
+    """The fields of docs/dev/runner-protocol.md: sizes in bytes, durations in seconds. `nodes` are the private addresses of all
+    machines that run it together, in order of rank; `node` is the rank of this one."""
 
     attempt: str
     run_name: str
@@ -47,6 +54,12 @@ class Job(NamedTuple):
     notice: str | None
     secrets: dict[str, str]
     git: tuple[dict[str, str], ...]
+    node: int
+    nodes: tuple[str, ...]
+
+    @property
+    def alone(self) -> bool:
+        return len(self.nodes) == 1
 
     def without_secrets(self) -> dict[str, Any]:
         """JSON that may lie on the disk: enough to go on after a restart."""
@@ -71,11 +84,25 @@ class Job(NamedTuple):
         """The job's own variables and the runner's, which win. Unbuffered, so that Python's lines are seen as they are written."""
         return {
             "PYTHONUNBUFFERED": "1",
+            "MASTER_ADDR": self.nodes[0],
+            "MASTER_PORT": MASTER_PORT,
             **self.env,
+            **self._of_nodes(),
             "RUN_NAME": self.run_name,
             "DSTACK_RUN_NAME": self.run_name,
             "DSTACK_JOB_NAME": self.job_name,
             "DSTACK_ATTEMPT": self.attempt,
+        }
+
+    def _of_nodes(self) -> dict[str, str]:
+        count = len(self.nodes)
+        return {
+            "DSTACK_NODES_NUM": str(count),
+            "DSTACK_NODE_RANK": str(self.node),
+            "DSTACK_MASTER_NODE_IP": self.nodes[0],
+            "DSTACK_NODES_IPS": "\n".join(self.nodes),
+            "DSTACK_GPUS_PER_NODE": str(self.gpus),
+            "DSTACK_GPUS_NUM": str(self.gpus * count),
         }
 
 
@@ -99,11 +126,13 @@ _OPTIONAL: dict[str, Any] = {
     "job_name": "",
     "env": {},
     "secrets": {},
+    "node": 0,
+    "nodes": ALONE,
     **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "deps", "ports", "git"), ()),
 }
-_LISTS = ("commands", "inputs", "artifacts", "caches")
+_LISTS = ("commands", "inputs", "artifacts", "caches", "nodes")
 NOTICES = (None, "aws", "gcp", "azure")
-_NUMBERS = ("gpus", "memory_limit", "shm_size", "max_duration", "grace")
+_NUMBERS = ("gpus", "memory_limit", "shm_size", "max_duration", "grace", "node")
 
 
 def parse_job(raw: object) -> Job:
@@ -141,6 +170,8 @@ def parse_job(raw: object) -> Job:
         raise BadJob(f"`home_dir` is {values['home_dir']!r}, not an absolute path")
     if values["notice"] not in NOTICES:
         raise BadJob(f"`notice` is {values['notice']!r}, which isn't a cloud that gives notice of an interruption")
+    if not 0 <= values["node"] < len(values["nodes"]):
+        raise BadJob(f"`node` is {values['node']!r}, and there are {len(values['nodes'])} `nodes`")
     return Job(**values)
 
 

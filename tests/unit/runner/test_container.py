@@ -25,6 +25,14 @@ def test_gpus_are_limited_to_the_leased_ones(tmp_path: Path, written: str | None
     assert config["HostConfig"]["DeviceRequests"] == [{"Driver": "", **wanted, "Capabilities": [["gpu"]]}]
 
 
+def test_one_of_several_nodes_uses_its_machines_network(tmp_path: Path) -> None:
+    given = {"attempt": "a", "mode": "docker", "image": "x", "ports": [{"app": 80, "local": 8080}]}
+    alone = container.config(parse_job(given), Folder(tmp_path))
+    assert alone["HostConfig"]["PortBindings"] and "NetworkMode" not in alone["HostConfig"]
+    node = container.config(parse_job({**given, "node": 1, "nodes": ["10.0.0.4", "10.0.0.5"]}), Folder(tmp_path))
+    assert node["HostConfig"]["NetworkMode"] == "host" and "PortBindings" not in node["HostConfig"]
+
+
 def test_a_process_sees_the_leased_gpus(rig: Rig) -> None:
     rig.folder.mkdir()
     (rig.folder / "gpus").write_text("0,2")

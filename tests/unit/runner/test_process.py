@@ -60,6 +60,28 @@ def test_environment_is_the_jobs_own(rig: Rig) -> None:
     assert not any("AWS" in line for line in lines)
 
 
+def test_a_job_that_runs_alone_is_node_0_of_1(runner: Rig) -> None:
+    runner.run(
+        'env | grep -E "^(DSTACK_(NODE|GPUS|MASTER)|MASTER)" | LC_ALL=C sort',
+        env={"MASTER_PORT": "7", "DSTACK_NODE_RANK": "9"},
+        gpus=2,
+    )
+    assert runner.log().decode().splitlines() == [
+        "DSTACK_GPUS_NUM=2", "DSTACK_GPUS_PER_NODE=2", "DSTACK_MASTER_NODE_IP=127.0.0.1", "DSTACK_NODES_IPS=127.0.0.1",
+        "DSTACK_NODES_NUM=1", "DSTACK_NODE_RANK=0", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=7",
+    ]  # fmt: skip
+
+
+def test_a_node_of_several_knows_all_of_them(runner: Rig) -> None:
+    runner.run(
+        'echo "$DSTACK_NODE_RANK of $DSTACK_NODES_NUM: $MASTER_ADDR"',
+        'echo "$DSTACK_NODES_IPS"',
+        node=1,
+        nodes=["10.0.0.4", "10.0.0.5"],
+    )
+    assert runner.log() == b"1 of 2: 10.0.0.4\n10.0.0.4\n10.0.0.5\n"
+
+
 def test_secrets_are_not_written_to_the_disk(runner: Rig) -> None:
     runner.run("true", env={"TOKEN": "hush-hush"}, registry_auth={"username": "u", "password": "hush-hush"})
     files = [path for path in runner.folder.rglob("*") if path.is_file()]

@@ -110,7 +110,8 @@ def observe(config: AwsConfig, ref: str, instance: InstanceTypeDef) -> Observed:
     address = instance.get("PublicIpAddress" if config.public_ip else "PrivateIpAddress", "")
     if instance["State"]["Name"] != "running" or not address:
         return Observed(ref, Health.STARTING)
-    return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22")
+    private = instance.get("PrivateIpAddress", "")
+    return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22", address=private)
 
 
 def _ending(instance: InstanceTypeDef) -> str:
