@@ -69,7 +69,10 @@ def _place(world: World, job: Job) -> None:
         needed = [other for need in job.needs if (other := world.database.jobs.get(need.id))]
         job, free = plan.after_needs(job, needed, world.clock())
         if not free:
-            world.save_job(job, next_check_in=None if job.status.finished else world.timing.waiting)
+            # whose end wakes it; that of another run's doesn't
+            elsewhere = any(other.run_id != job.run_id and not other.status.finished for other in needed)
+            pause = world.timing.poll if elsewhere else world.timing.waiting
+            world.save_job(job, next_check_in=None if job.status.finished else pause)
             return
     refused = placement.refused_in(launches, attempt, job.round)
     try:

@@ -105,6 +105,8 @@ def test_nothing_starts_with_what_another_run_makes_again(tmp_path: Path) -> Non
     again(world)
     world.step_once()
     assert (world.job().message, world.launches()) == ("waits for misty-1.a", [])
+    due = world.job().next_check_at
+    assert due is not None and due - world.now <= world.world.timing.poll
     done(world)
     world.go()
     assert world.job().status is JobStatus.DONE
