@@ -14,7 +14,7 @@ from dstack_cloud.providers import options
 
 IMAGE_FIELDS = ("image", "registry_auth")
 # the fields that a provider may have no use for
-RUNNING_FIELDS = ("commands", "entrypoint", *IMAGE_FIELDS)
+RUNNING_FIELDS = ("commands", "entrypoint", "nodes", *IMAGE_FIELDS)
 # of the providers that run Python; read as the field of every workflow
 PYTHON_SYNONYMS = {"version": "python"}
 
@@ -22,7 +22,7 @@ PYTHON_SYNONYMS = {"version": "python"}
 @dataclass(frozen=True)
 class Given:
     """What the fields that every workflow may have say, filled in. `port` is the one that the program shall listen on (0 where
-    the provider has none and the workflow names none)."""
+    the provider has none and the workflow names none), `nodes` how many machines run the program together."""
 
     workflow: str
     commands: tuple[str, ...] = ()
@@ -30,6 +30,7 @@ class Given:
     entrypoint: tuple[str, ...] | None = None
     python: str | None = None
     port: int = 0
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Program:
 class Provider(ABC):
     """Its fields are its options, declared by `path`, `text` and `words`; an instance holds those of one workflow, filled in.
 
-    `name` is what workflows call it. `takes`: which of `commands`, `entrypoint`, `image`, `registry_auth` have a meaning with
-    it; `needs`: those that must be there. `port`: what its program listens on where the workflow names none. `synonyms`: its
+    `name` is what workflows call it. `takes`: which of `commands`, `entrypoint`, `nodes`, `image`, `registry_auth` have a
+    meaning with it; `needs`: those that must be there. `port`: what its program listens on where the workflow names none. `synonyms`: its
     own spellings of fields that every workflow may have. `available`: False for one that is understood and not built. `example`:
     fields of a workflow, for the documentation.
     """

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dstack_cloud.providers.base import IMAGE_FIELDS, Given, Program, Provider
+from dstack_cloud.providers.base import RUNNING_FIELDS, Given, Program, Provider
 
 
 class Bash(Provider):
@@ -8,7 +8,7 @@ class Bash(Provider):
 
     name = "bash"
     example = "commands:\n  - make\n  - ./train ${{ run.args }}"
-    takes = ("commands", "entrypoint", *IMAGE_FIELDS)
+    takes = RUNNING_FIELDS
     needs = ("commands",)
 
     def program(self, given: Given) -> Program:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dstack_cloud.providers.base import IMAGE_FIELDS, Given, Program, Provider
+from dstack_cloud.providers.base import RUNNING_FIELDS, Given, Program, Provider
 
 
 class Docker(Provider):
@@ -8,7 +8,7 @@ class Docker(Provider):
 
     name = "docker"
     example = "image: redis:7\nports: 6379"
-    takes = ("commands", "entrypoint", *IMAGE_FIELDS)
+    takes = RUNNING_FIELDS
     needs = ("image",)
 
     def program(self, given: Given) -> Program:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
+from dstack_cloud.providers.base import IMAGE_FIELDS, PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
 from dstack_cloud.providers.shell import PYTHON, line, python_first
 
@@ -10,6 +10,7 @@ class Python(Provider):
 
     name = "python"
     example = "file: train.py\nargs: --epochs 5 ${{ run.args }}\nrequirements: requirements.txt"
+    takes = ("nodes", *IMAGE_FIELDS)
     synonyms = PYTHON_SYNONYMS
 
     file: str = path("The script to run, relative to `working_dir`.", also=("script",), must_exist=True)

@@ -78,9 +78,14 @@ def _provider_rules(common: Fields, options: Fields, described: Description) -> 
         if option.required and name not in options:
             yield Finding((), f"has no `{name}`, {needed}", f"add `{name}:`: {option.description}")
     for field in RUNNING_FIELDS:
-        if field in common and field not in described.takes:
+        if field in common and field not in described.takes and not _is_one_node(field, common[field]):
             hint = "remove it, or use provider bash or docker"
             yield Finding((field,), f"has no meaning with provider {described.name}", hint, on_key=True)
+
+
+def _is_one_node(field: str, value: Tree) -> bool:
+    """As every job has."""
+    return field == "nodes" and isinstance(value, Scalar) and value == "1"
 
 
 def _image_rules(common: Fields) -> Iterator[Finding]:

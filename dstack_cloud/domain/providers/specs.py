@@ -93,6 +93,7 @@ def _program(workflow: Workflow, providers: Providers, port: int | None) -> tupl
         entrypoint=None if workflow.entrypoint is None else tuple(workflow.entrypoint),
         python=workflow.python,
         port=ports[0].app if ports else 0,
+        nodes=workflow.nodes,
     )
     program = providers.program(workflow.provider, workflow.options, given)
     return program, _with_page(ports, program)

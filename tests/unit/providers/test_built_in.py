@@ -13,8 +13,10 @@ from dstack_cloud.domain.jobs import JobSpec, PortMapping
 from dstack_cloud.domain.parsing.known import DESCRIBED
 from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError
+from dstack_cloud.providers.base import Given
 from dstack_cloud.providers.description import describe
 from dstack_cloud.providers.registry import PROVIDERS
+from dstack_cloud.providers.torchrun import Torchrun
 from tests.unit.domain.reading import problem, workflow
 
 ENOUGH = {
@@ -101,6 +103,34 @@ def test_the_workflow_chooses_the_port() -> None:
     assert made.ports == (PortMapping(app=9000, local=8501), PortMapping(app=9001, local=9001))
 
 
+def test_torchrun_on_one_machine_takes_a_free_port() -> None:
+    made = spec("provider: torchrun\nfile: a b.py\nargs: --lr 0.1 ${{ run.args }}\nnproc_per_node: 3", "$HOME")
+    words = shlex.split(made.commands[-1])[1:]
+    assert words[:4] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
+    assert words[4:] == ["a b.py", "--lr", "0.1", "$HOME"]
+    assert made.installs
+
+
+@pytest.mark.parametrize(("gpus", "processes"), [("", "1"), ("0", "1"), ("4", "4")])
+def test_torchrun_on_several_machines_finds_the_first_by_the_environment(gpus: str, processes: str) -> None:
+    words = Torchrun(file="a.py").program(Given("w", nodes=2)).commands[-1]
+    place = {"DSTACK_NODES_NUM": "2", "DSTACK_NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
+    done = subprocess.run(
+        ["bash", "-c", f"python=echo\n{words}"],
+        env={**place, "DSTACK_GPUS_PER_NODE": gpus}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == (
+        f"-m torch.distributed.run --nnodes=2 --node-rank=1 --nproc-per-node={processes}"
+        " --master-addr=10.0.0.1 --master-port=29500 a.py\n"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, each in DESCRIBED.items() if "nodes" not in each.takes])
+def test_several_nodes_are_refused_where_one_program_answers(name: str) -> None:
+    assert problem(f"{enough(name)}\nnodes: 2").text == f"`nodes` has no meaning with provider {name}"
+    assert workflow(f"{enough(name)}\nnodes: 1").nodes == 1
+
+
 @pytest.mark.parametrize(("name", "page"), [("lab", "/lab"), ("notebook", "/tree")])
 def test_a_page_with_a_token_that_is_in_no_command(name: str, page: str) -> None:
     made = spec(f"provider: {name}")
@@ -112,6 +142,7 @@ def test_a_page_with_a_token_that_is_in_no_command(name: str, page: str) -> None
     ("fields", "told"),
     [
         ("provider: fastapi\napp: main", "`app` must be module:name, such as `main:app`; it is `main`"),
+        ("provider: torchrun\nfile: a.py\nnproc_per_node: 0", "a number from 1 up, or one of gpu, cpu, auto; it is `0`"),
         ("provider: curl\nurl: x.org/a", "`url` must begin with http://, https://, ftp://"),
         ("provider: curl\nurl: https://x.org/", "ends in no file's name: say where to put it with `output`"),
     ],
