@@ -20,12 +20,13 @@ class SavedPath(Frozen):
 
 class PortMapping(Frozen):
     """`app`: what the program listens on; `local`: the port on the user's computer that leads to it. `page` is what of the address
-    stands behind the port; `token` the variable of the job's environment whose value it ends in."""
+    stands behind the port; `token` the variable of the job's environment whose value it ends in, as `token_in`."""
 
     app: int
     local: int
     page: str = ""
     token: str = ""
+    token_in: str = "token"
 
 
 class JobSpec(Frozen):

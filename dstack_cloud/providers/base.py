@@ -39,7 +39,7 @@ class Program:
 
     `installs`: they install Python packages, so that a job without a container gets an environment of its own for them.
     `page`: what of the address stands behind the port of a program that a browser opens. `token`: the environment variable in
-    which the program is given a random token, which the address ends in.
+    which the program is given a random token, which the address ends in; `token_in`: what the address calls it.
     """
 
     commands: tuple[str, ...] = ()
@@ -48,6 +48,7 @@ class Program:
     installs: bool = False
     page: str = ""
     token: str = ""
+    token_in: str = "token"
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(options.path, options.text, options.words))

@@ -26,11 +26,12 @@ in `args` reaches the program as these five characters.
 **Python packages.** `requirements` is installed first, then what the provider itself needs and doesn't find (`jupyterlab`, `streamlit`,
 …), from the registry that pip is configured for. In a container that is the container's Python; without one, the job gets an
 environment of its own, which sees the packages of this computer's Python and changes none of them. An `image` must have Python and pip.
+`code` gets Node so, and VS Code from the registry that npm is configured for.
 
 **Ports.** A program that a browser opens has a port. `ports` of the workflow may choose another: the first port there is the program's,
 `"APP:LOCAL"` also the one on your computer. The address is printed once the program answers. Where the program asks for a token, a
-random one is made for each run; it is part of the printed address, and of nothing else that is shown or kept in plain. To choose one for
-`lab` and `notebook`, set `JUPYTER_TOKEN` in `env`. The programs listen on 127.0.0.1 of the job; `DSTACK_LISTEN` holds another address in
+random one is made for each run; it is part of the printed address, and of nothing else that is shown or kept in plain. To choose one,
+set `JUPYTER_TOKEN` (`lab`, `notebook`) or `VSCODE_TOKEN` (`code`) in `env`. The programs listen on 127.0.0.1 of the job; `DSTACK_LISTEN` holds another address in
 containers whose ports only the engine leads to (Docker without root). The other programs ask for no token: who can open a port of this
 computer can use them.
 """

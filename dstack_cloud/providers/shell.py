@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ _IS_FREE = """import socket, sys
 try: socket.create_server(("127.0.0.1", int(sys.argv[1])))
 except OSError: sys.exit(1)"""
 _TAKEN = "error: port {port} is taken where the job runs: free it, or choose another one in `ports`"
+_NAME = re.compile(r"[^\w.-]")
 _IS_THERE = "import sys, importlib.util as u; sys.exit(any(u.find_spec(name) is None for name in sys.argv[1:]))"
 
 
@@ -26,15 +28,16 @@ def python_first(
     requirements: str | None = None, packages: Sequence[str] = (), port: int | None = None
 ) -> tuple[str, ...]:
     """Finds Python, ends the job where `port` is taken, and installs the requirements file and those of `packages` that aren't there.
-    A package is named as pip knows it; what is imported has the same name with `_`."""
+    A package is named as pip knows it, maybe with extras and a version; what is imported has the same name with `_`."""
     lines = [_FIND_PYTHON]
     if port is not None:
         lines.append(f"{PYTHON} -c '{_IS_FREE}' {port} || {{ echo '{_TAKEN.format(port=port)}' >&2; exit 1; }}")
     if requirements:
         lines.append(f"{_PIP} -r {shlex.quote(requirements)}")
     if packages:
-        modules = shlex.join(package.replace("-", "_") for package in packages)
-        told = f"echo {shlex.quote('installing ' + ', '.join(packages))} >&2"
+        names = [_NAME.split(package, maxsplit=1)[0] for package in packages]
+        modules = shlex.join(name.replace("-", "_") for name in names)
+        told = f"echo {shlex.quote('installing ' + ', '.join(names))} >&2"
         lines.append(f"{PYTHON} -c '{_IS_THERE}' {modules} || {{ {told}; {_PIP} {shlex.join(packages)}; }}")
     return tuple(lines)
 

@@ -53,7 +53,7 @@ def _page(context: Context, job: Job, port: PortMapping) -> str:
     if not port.token:
         return port.page
     token = context.sealer.open(job.sealed).env.get(port.token, "")
-    return f"{port.page}?{urlencode({'token': token})}" if token else port.page
+    return f"{port.page}?{urlencode({port.token_in: token})}" if token else port.page
 
 
 def _way(endpoint: str, trust: Trust) -> schemas.WayView:

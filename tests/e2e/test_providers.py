@@ -123,6 +123,22 @@ def test_lab_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
 
 
 @pytest.mark.browser
+def test_code_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
+    user.write("notes.txt", "mine\n")
+    app, local = free_ports(2)
+    workflow(user, f"provider: code, ports: '{app}:{local}'")
+    with opened(user) as address, Browser() as browser:
+        page, token = address.split("?tkn=")
+        assert page == f"http://localhost:{local}/"
+        assert "notes.txt" in browser.wait_for(address, "notes.txt")
+        assert "Forbidden" in browser.wait_for(f"http://127.0.0.1:{local}/", "Forbidden")
+        [run] = user.runs()
+        assert token not in user("ps", "-a", "--json").text + user("logs", run["name"]).text
+    until(lambda: not list((user.home / "runners").glob("*/")))
+    assert files_with(user.home, token.encode()) == []
+
+
+@pytest.mark.browser
 def test_a_streamlit_app_opens(user: User) -> None:
     user.write("app.py", "import streamlit as st, sys\nst.title('Hello ' + sys.argv[1])\n")
     [port] = free_ports(1)

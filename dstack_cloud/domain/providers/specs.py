@@ -102,4 +102,5 @@ def _program(workflow: Workflow, providers: Providers, port: int | None) -> tupl
 def _with_page(ports: tuple[PortMapping, ...], program: Program) -> tuple[PortMapping, ...]:
     if not ports or not (program.page or program.token):
         return ports
-    return (ports[0].model_copy(update={"page": program.page, "token": program.token}), *ports[1:])
+    update = {"page": program.page, "token": program.token, "token_in": program.token_in}
+    return (ports[0].model_copy(update=update), *ports[1:])

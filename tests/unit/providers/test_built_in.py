@@ -138,6 +138,11 @@ def test_a_page_with_a_token_that_is_in_no_command(name: str, page: str) -> None
     assert "token" not in " ".join(made.commands).lower()
 
 
+def test_code_has_an_address_of_its_own_form() -> None:
+    made = spec("provider: code\nports: '3000:4000'")
+    assert made.ports == (PortMapping(app=3000, local=4000, page="/", token="VSCODE_TOKEN", token_in="tkn"),)
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
