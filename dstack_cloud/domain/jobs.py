@@ -26,7 +26,7 @@ class PortMapping(Frozen):
     local: int
     page: str = ""
     token: str = ""
-    token_in: str = "token"
+    token_in: str = "token"  # noqa: S105 - no token, but its name
 
 
 class JobSpec(Frozen):

@@ -48,7 +48,7 @@ class Program:
     installs: bool = False
     page: str = ""
     token: str = ""
-    token_in: str = "token"
+    token_in: str = "token"  # noqa: S105 - no token, but its name
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(options.path, options.text, options.words))
@@ -57,8 +57,7 @@ class Provider(ABC):
 
     `name` is what workflows call it. `takes`: which of `commands`, `entrypoint`, `nodes`, `image`, `registry_auth` have a
     meaning with it; `needs`: those that must be there. `port`: what its program listens on where the workflow names none. `synonyms`: its
-    own spellings of fields that every workflow may have. `available`: False for one that is understood and not built. `example`:
-    fields of a workflow, for the documentation.
+    own spellings of fields that every workflow may have. `example`: fields of a workflow, for the documentation.
     """
 
     name: ClassVar[str] = ""
@@ -66,7 +65,6 @@ class Provider(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     port: ClassVar[int | None] = None
     synonyms: ClassVar[Mapping[str, str]] = {}
-    available: ClassVar[bool] = True
     example: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401
@@ -76,12 +74,3 @@ class Provider(ABC):
     @abstractmethod
     def program(self, given: Given) -> Program:
         """Raises ValueError, with a text for the user, where the options make no sense."""
-
-
-class Unavailable(Provider):
-    """One that is understood and checked, and that no job can have yet."""
-
-    available = False
-
-    def program(self, given: Given) -> Program:
-        raise ValueError(f"the provider `{self.name}` is not available yet")

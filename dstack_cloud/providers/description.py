@@ -21,7 +21,6 @@ class Description:
     needs: tuple[str, ...] = ()
     port: int | None = None
     synonyms: Mapping[str, str] = field(default_factory=dict)
-    available: bool = True
     example: str = ""
 
     @property
@@ -40,6 +39,5 @@ def describe(provider: type[Provider]) -> Description:
         needs=tuple(provider.needs),
         port=provider.port,
         synonyms=dict(provider.synonyms),
-        available=provider.available,
         example=provider.example,
     )

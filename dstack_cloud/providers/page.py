@@ -34,21 +34,22 @@ random one is made for each run; it is part of the printed address, and of nothi
 set `JUPYTER_TOKEN` (`lab`, `notebook`) or `VSCODE_TOKEN` (`code`) in `env`. The programs listen on 127.0.0.1 of the job; `DSTACK_LISTEN` holds another address in
 containers whose ports only the engine leads to (Docker without root). The other programs ask for no token: who can open a port of this
 computer can use them.
+
+**Several machines.** `nodes` has a meaning with `bash`, `docker`, `python`, `torchrun`, `ray` and `ssh`. With `ray` the first node begins the
+cluster and runs the workflow, with `RAY_ADDRESS` in its environment; the others join it, and end when it does. Ray asks for no password: who
+reaches the machines' private network (with processes on this computer: its network) can use the cluster while it runs.
 """
 
 
 def page() -> str:
     described = [describe(provider) for provider in PROVIDERS.values()]
-    return "\n".join(
-        [_BEGINNING, *_table(described), *(line for each in described if each.available for line in _section(each))]
-    )
+    return "\n".join([_BEGINNING, *_table(described), *(line for each in described for line in _section(each))])
 
 
 def _table(described: Iterable[Description]) -> Iterator[str]:
     yield from ("| provider | what it runs |", "| --- | --- |")
     for each in described:
-        name = f"[`{each.name}`](#{each.name})" if each.available else f"`{each.name}`"
-        yield f"| {name} | {each.summary}{'' if each.available else ' Not available yet.'} |"
+        yield f"| [`{each.name}`](#{each.name}) | {each.summary} |"
     yield ""
 
 

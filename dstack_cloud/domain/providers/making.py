@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dstack_cloud.domain.parsing.known import BUILT_IN, Known
-from dstack_cloud.errors import ConfigurationError, NotAvailableYet
+from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.base import Given, Program
 from dstack_cloud.providers.registry import PROVIDERS
 
@@ -22,11 +22,3 @@ class Providers:
             return PROVIDERS[name](**options).program(given)
         except ValueError as error:
             raise ConfigurationError(f"the workflow `{given.workflow}` can't run: {error}", "correct it") from error
-
-
-def refuse_unavailable(known: Known, name: str) -> None:
-    """Raises NotAvailableYet."""
-    if known.of(name).available:
-        return
-    available = ", ".join(each for each in known.names if known.of(each).available)
-    raise NotAvailableYet(f"the provider `{name}` is not available yet", f"available: {available}")

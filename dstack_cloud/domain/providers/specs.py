@@ -10,7 +10,7 @@ from dstack_cloud.domain.jobs import JobSpec, PortMapping, SavedPath
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Retry
 from dstack_cloud.domain.providers.filling import fill, secrets_of
-from dstack_cloud.domain.providers.making import Providers, refuse_unavailable
+from dstack_cloud.domain.providers.making import Providers
 from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
 from dstack_cloud.domain.variables import Values
@@ -29,8 +29,7 @@ def job_specs(
     overrides: Mapping[str, object] | None = None,
     providers: Providers = _BUILT_IN,
 ) -> list[JobSpec]:
-    """One job, for now. `overrides` are `Overrides`. Raises ConfigurationError, and NotAvailableYet for a provider or field that isn't built."""
-    refuse_unavailable(providers.known, workflow.provider)
+    """One job, for now. `overrides` are `Overrides`. Raises ConfigurationError, and NotAvailableYet for a field that isn't built."""
     refuse_unbuilt(workflow)
     described = providers.known.of(workflow.provider)
     secrets = secrets_of(workflow)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.parsing.known import BUILT_IN, PROVIDERS, SYNONYMS
 from dstack_cloud.domain.parsing.model import Body, Resources
+from dstack_cloud.domain.shell import is_unfinished
 from dstack_cloud.errors import DstackError
 
 GOOD = """\
@@ -182,7 +183,7 @@ counts = st.integers(1, 100)
 good_fields: dict[str, st.SearchStrategy[Any]] = {
     "help": words,
     "image": words,
-    "commands": st.lists(words, min_size=1, max_size=3) | words,
+    "commands": st.lists(words.filter(lambda text: not is_unfinished(text)), min_size=1, max_size=3) | words,
     "env": st.dictionaries(
         st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True),
         st.none() | st.text(alphabet="a b=:#'\"\n"),

@@ -122,7 +122,6 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
         ("nodes: 2", "`nodes`"),
         ("sweep: {parameters: {a: [1]}}", "`sweep`"),
         ("nodes: 2\nsetup: x", "`setup`, `nodes`, which are not available yet"),
-        ("provider: ray\nfile: a.py", "the provider `ray` is not available yet"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:

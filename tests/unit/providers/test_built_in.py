@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.base import Given
 from dstack_cloud.providers.description import describe
+from dstack_cloud.providers.ray import Ray
 from dstack_cloud.providers.registry import PROVIDERS
 from dstack_cloud.providers.torchrun import Torchrun
 from tests.unit.domain.reading import problem, workflow
@@ -27,6 +29,8 @@ ENOUGH = {
     "image": "x",
     "commands": "x",
 }
+# where one of several must be there
+CHOSEN = {"ray": ["file"]}
 
 
 def spec(fields: str, *args: str) -> JobSpec:
@@ -37,14 +41,15 @@ def spec(fields: str, *args: str) -> JobSpec:
 def enough(name: str, but: str = "") -> str:
     """The fields that a provider needs."""
     described = DESCRIBED[name]
-    wanted = [*described.needs, *(key for key, option in described.options.items() if option.required)]
+    wanted = [
+        *described.needs,
+        *CHOSEN.get(name, ()),
+        *(key for key, option in described.options.items() if option.required),
+    ]
     return "\n".join([f"provider: {name}", *(f"{key}: {ENOUGH[key]}" for key in wanted if key != but)])
 
 
-BUILT = [name for name, described in DESCRIBED.items() if described.available]
-
-
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", DESCRIBED)
 def test_what_it_needs_is_enough(name: str) -> None:
     made = spec(enough(name))
     assert made.provider == name
@@ -125,6 +130,28 @@ def test_torchrun_on_several_machines_finds_the_first_by_the_environment(gpus: s
     )
 
 
+def test_ray_runs_a_script_or_commands_with_the_clusters_address() -> None:
+    script = spec("provider: ray\nfile: a b.py\nargs: --x ${{ run.args }}\nports: 9000", "1 2")
+    assert shlex.split(script.commands[-1])[1:] == ["a b.py", "--x", "1 2"]
+    assert "--dashboard-port=9000" in script.commands[-2]
+    commands = spec("provider: ray\ncommands: [ray status, exit 3]")
+    assert commands.commands[-2:] == ("ray status", "exit 3")
+    assert any(command.startswith("export RAY_ADDRESS=") for command in commands.commands)
+
+
+@pytest.mark.parametrize(("rank", "joins"), [("0", False), ("1", True)])
+def test_every_node_of_a_ray_cluster_but_the_first_joins_it(rank: str, joins: bool) -> None:
+    commands = Ray(file="a.py").program(Given("w", nodes=2, port=8265)).commands
+    address, join, _, _ = commands[-4:]
+    place = {"DSTACK_NODE_RANK": rank, "DSTACK_NODES_IPS": "10.0.0.1\n10.0.0.2", "MASTER_ADDR": "10.0.0.1"}
+    done = subprocess.run(
+        ["bash", "-c", f"PATH={os.environ['PATH']}\npython=echo\n{address}\n{join}\necho it goes on"],
+        env={**place, "MASTER_PORT": "29500"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ("--address=10.0.0.1:29500 --node-ip-address=10.0.0.2" in done.stdout) is joins
+    assert ("it goes on" in done.stdout) is not joins
+
+
 @pytest.mark.parametrize("name", [name for name, each in DESCRIBED.items() if "nodes" not in each.takes])
 def test_several_nodes_are_refused_where_one_program_answers(name: str) -> None:
     assert problem(f"{enough(name)}\nnodes: 2").text == f"`nodes` has no meaning with provider {name}"
@@ -147,7 +174,13 @@ def test_code_has_an_address_of_its_own_form() -> None:
     ("fields", "told"),
     [
         ("provider: fastapi\napp: main", "`app` must be module:name, such as `main:app`; it is `main`"),
-        ("provider: torchrun\nfile: a.py\nnproc_per_node: 0", "a number from 1 up, or one of gpu, cpu, auto; it is `0`"),
+        (
+            "provider: torchrun\nfile: a.py\nnproc_per_node: 0",
+            "a number from 1 up, or one of gpu, cpu, auto; it is `0`",
+        ),
+        ("provider: ray", "it has neither `file` nor `commands`"),
+        ("provider: ray\nfile: a.py\ncommands: x", "it has both `file` and `commands`: keep one of them"),
+        ("provider: ray\ncommands: x\nargs: y", "`args` are for a `file`, and there is none"),
         ("provider: curl\nurl: x.org/a", "`url` must begin with http://, https://, ftp://"),
         ("provider: curl\nurl: https://x.org/", "ends in no file's name: say where to put it with `output`"),
     ],
@@ -163,7 +196,7 @@ def test_an_argument_leads_no_option_outside() -> None:
         spec("provider: python\nfile: 'a/${{ run.args }}'", "../../x")
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", DESCRIBED)
 def test_its_commands_are_bash(name: str, tmp_path: Path) -> None:
     text = "\n".join(spec(enough(name)).commands)
     done = subprocess.run(["bash", "-n", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
