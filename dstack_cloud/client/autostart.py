@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dstack_cloud.api.schemas import ServerView
 
 START_SECONDS = 15.0
-STOP_SECONDS = 15.0
+# what is being torn down goes first, and the last steps end: a job may leave thousands of files to remove
+STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 _LOST_RACE_SECONDS = 1.0  # how long the one that was faster may need to listen
 _LOG_LINES = 10
