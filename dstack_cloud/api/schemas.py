@@ -129,7 +129,7 @@ class RunRequest(TypedDict):
     """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning,
     unless it is to be said what is used again; `git` where the folder is in no repository. `contents` answers
     `PlanView.contents`: by path a digest of what is there. `reuse`: of which jobs the outputs of an unchanged run are used, by
-    default of dependencies (`deps`)."""
+    default of dependencies (`deps`). `rebuild`: what setups made before isn't used."""
 
     files: list[SourceFile]
     workflow: str
@@ -143,6 +143,7 @@ class RunRequest(TypedDict):
     git: NotRequired[GitView | None]
     contents: NotRequired[dict[str, str]]
     reuse: NotRequired[Literal["none", "deps", "all"]]
+    rebuild: NotRequired[bool]
 
 
 class SecretView(TypedDict):
@@ -351,7 +352,10 @@ class PruneView(TypedDict):
 
 
 class CacheView(TypedDict):
+    """`place`: `store`, or the backend whose machine keeps it; there `modified_at` is when it was last used."""
+
     workflow: str
+    place: str
     size: int
     modified_at: float
 

@@ -18,6 +18,7 @@ from dstack_cloud import errors
 from dstack_cloud.courier.errand import ARTIFACTS, Errand
 from dstack_cloud.courier.inputs import Inputs
 from dstack_cloud.courier.saves import BrokenOff, Saves
+from dstack_cloud.courier.setups import Setups
 from dstack_cloud.courier.trouble import PATIENCE, Trouble, is_unreachable
 from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink, RunnerState
 from dstack_cloud.storage import caches, layout, logs
@@ -64,6 +65,7 @@ class Carrier:
         self._errand = errand
         self._inputs = Inputs(store, errand)
         self._saves = Saves(store, errand)
+        self._setups = Setups(store, errand)
         self._log = logs.LogWriter(store, errand.place)
         self._stored = 0
         self._flushed_at = 0.0
@@ -86,6 +88,7 @@ class Carrier:
     def stop(self) -> None:
         self._stopping.set()
         self._saves.stop()
+        self._setups.stop()
 
     def run(self) -> None:
         pause = FIRST_RETRY
@@ -176,6 +179,7 @@ class Carrier:
             self._send_inputs(link)
         if state.phase == "running":
             self._saves.save_if_due(link)
+        self._setups.serve(link, state)
         self._carry_log(link, state)
         if state.phase == "uploading":
             self._collect(link, state)
@@ -231,6 +235,7 @@ class Carrier:
                 self._saves.finish(link, complete=state.reason != "interrupted")
             elif output.get("changed", True):
                 caches.save_cache(self._store, self._errand.workflow, str(output["path"]), link.output(name))
+        self._setups.finish(link, state)
         if state.reason == "aborted":
             self._saves.withdraw()
         elif state.reason != "interrupted":

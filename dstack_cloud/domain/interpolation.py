@@ -91,7 +91,8 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
         return None
     if _SECRET.fullmatch(name):
         return ConfigurationError(
-            f"`${{{{ {name} }}}}` can't stand here", "secrets may stand in `commands`, `env` and `registry_auth`"
+            f"`${{{{ {name} }}}}` can't stand here",
+            "secrets may stand in `commands`, `setup`, `env` and `registry_auth`",
         )
     exist = "what exists: " + ", ".join(f"`${{{{ {each} }}}}`" for each in sorted(names))
     near = difflib.get_close_matches(form(name.lower()), {form(each): each for each in names}, 1, 0.6)

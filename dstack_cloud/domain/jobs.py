@@ -37,7 +37,8 @@ class JobSpec(Frozen):
     `secrets` are the names of those that its workflow refers to: it isn't started without them.
     `reads` are the files and folders of the working folder without which it can't run.
     `commands` run in one bash, each after the one before succeeded; empty means the image's own command. `installs`: they
-    install Python packages, for which a process group gets an environment of its own.
+    install Python packages, for which a process group gets an environment of its own. `setup`: commands whose result is made once
+    and kept for later jobs; `rebuild`: made anew.
     """
 
     workflow: str
@@ -58,6 +59,8 @@ class JobSpec(Frozen):
     retry_seconds: int | None = None
     grace: int = GRACE_SECONDS
     secrets: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    rebuild: bool = False
 
     @property
     def nodes(self) -> int:

@@ -17,7 +17,7 @@ from dstack_cloud.errors import ConfigurationError, NotFound, UsageError
 # Linux takes 128 KiB for one variable (MAX_ARG_STRLEN), its name included
 LONGEST_VALUE = 120 * 1024
 # where `${{ secrets.NAME }}` may stand, as these fields are spelled
-FIELDS = frozenset({"commands", "env", "environment", "registry_auth"})
+FIELDS = frozenset({"commands", "setup", "env", "environment", "registry_auth"})
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(rf"secrets\.({_NAME.pattern})")

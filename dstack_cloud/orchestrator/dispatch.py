@@ -87,6 +87,10 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         else {"username": fill(auth.username, secrets), "password": fill(auth.password, secrets)},
         "python": spec.python,
         "installs": spec.installs,
+        "setup": list(spec.setup),
+        "setup_salt": world.unsealer.keyed(b"setup") if spec.setup else "",
+        # what its first attempt built is good for the next
+        "rebuild": spec.rebuild and instance.attempt == 1,
         "working_dir": spec.working_dir,
         "home_dir": spec.home_dir,
         "inputs": errand_of(instance, job).inputs,

@@ -38,6 +38,7 @@ class Program:
     """What runs. `commands` are lines of one bash, each run after the one before succeeded.
 
     `installs`: they install Python packages, so that a job without a container gets an environment of its own for them.
+    `setup`: such lines, run before them and once for all jobs for which they do the same (see the field `setup` of workflows).
     `page`: what of the address stands behind the port of a program that a browser opens. `token`: the environment variable in
     which the program is given a random token, which the address ends in; `token_in`: what the address calls it.
     """
@@ -46,6 +47,7 @@ class Program:
     image: str | None = None
     entrypoint: tuple[str, ...] | None = None
     installs: bool = False
+    setup: tuple[str, ...] = ()
     page: str = ""
     token: str = ""
     token_in: str = "token"  # noqa: S105 - no token, but its name

@@ -42,7 +42,7 @@ class SocketLike(Protocol):
 @dataclass(frozen=True)
 class RunnerState:
     """The protocol's state: times are the machine's clock in seconds, sizes bytes. `notice_at`: when an interruption was
-    announced."""
+    announced. `setup`: its `key`, and what it `is`: `wanted` from the store, `used` as it was kept, `built` here; whether it `travels`."""
 
     seq: int
     phase: str
@@ -57,6 +57,7 @@ class RunnerState:
     started_at: float | None
     ended_at: float | None
     notice_at: float | None = None
+    setup: dict[str, Any] | None = None
 
     @staticmethod
     def of(raw: dict[str, Any]) -> RunnerState:

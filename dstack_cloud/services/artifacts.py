@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
+from dstack_cloud.backends.base import KeepsSetups, KeptSetup
 from dstack_cloud.domain.runs import Job, Run
 from dstack_cloud.services import results, runs
 from dstack_cloud.services.context import Context
 from dstack_cloud.storage import artifacts, caches, layout
+
+# where caches lie, as against a backend's machine
+STORE = "store"
 
 
 def list_artifacts(context: Context, project: str, name: str) -> list[schemas.ArtifactView]:
@@ -45,17 +49,44 @@ def archive(context: Context, project: str, name: str, prefix: str) -> Iterator[
 
 
 def list_caches(context: Context, project: str, workflow: str) -> schemas.PruneView:
-    entries = caches.list_caches(context.store(project), workflow)
-    views: list[schemas.CacheView] = [
-        {"workflow": entry.workflow, "size": entry.size, "modified_at": entry.modified_at} for entry in entries
-    ]
-    return {"entries": views, "bytes": sum(view["size"] for view in views)}
+    """Also what setups made. Raises BackendError where a machine that keeps some can't be asked."""
+    return _pruned(caches.list_caches(context.store(project), workflow), _kept(context, project, workflow))
 
 
 def prune_caches(context: Context, project: str, workflow: str, older_than: float | None) -> schemas.PruneView:
-    """`older_than` is UTC seconds: only what was saved before."""
-    freed = caches.prune(context.store(project), workflow, older_than)
+    """`older_than` is UTC seconds: only what was saved, or on a machine used, before."""
+    kept = [
+        (name, setup)
+        for name, setup in _kept(context, project, workflow)
+        if older_than is None or setup.used_at < older_than
+    ]
+    for name, backend in _keepers(context, project):
+        backend.remove_setups([setup.ref for place, setup in kept if place == name])
+    return _pruned(caches.prune(context.store(project), workflow, older_than), kept)
+
+
+def _keepers(context: Context, project: str) -> Iterator[tuple[str, KeepsSetups]]:
+    for name, backend in context.backends(project).items():
+        if isinstance(backend, KeepsSetups):
+            yield name, backend
+
+
+def _kept(context: Context, project: str, workflow: str) -> list[tuple[str, KeptSetup]]:
+    return [
+        (name, setup)
+        for name, backend in _keepers(context, project)
+        for setup in backend.setups()
+        if workflow in ("", setup.workflow)
+    ]
+
+
+def _pruned(stored: Sequence[caches.CacheEntry], kept: Sequence[tuple[str, KeptSetup]]) -> schemas.PruneView:
     views: list[schemas.CacheView] = [
-        {"workflow": entry.workflow, "size": entry.size, "modified_at": entry.modified_at} for entry in freed
+        {"workflow": entry.workflow, "place": STORE, "size": entry.size, "modified_at": entry.modified_at}
+        for entry in stored
+    ]
+    views += [
+        {"workflow": setup.workflow, "place": name, "size": setup.size, "modified_at": setup.used_at}
+        for name, setup in kept
     ]
     return {"entries": views, "bytes": sum(view["size"] for view in views)}

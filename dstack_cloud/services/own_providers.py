@@ -129,7 +129,9 @@ def _program(source: Source, options: Mapping[str, Any], given: Given, patience:
         raise Failed(f"the Program that it returned can't be: {_where(error)}") from error
     if not program.commands and not program.image:
         raise Failed("the Program that it returned has neither commands nor an image")
-    if any("\0" in text for text in (*program.commands, *(program.entrypoint or ()), program.image or "")):
+    if any(
+        "\0" in text for text in (*program.commands, *program.setup, *(program.entrypoint or ()), program.image or "")
+    ):
         raise Failed("the Program that it returned holds a NUL character")
     if program.page and not program.page.startswith("/"):
         raise Failed(f"the page `{program.page}` doesn't begin with `/`")

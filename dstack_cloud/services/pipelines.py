@@ -64,6 +64,7 @@ class Drafting:
         }
         values = self.values(workflow)
         (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known)
+        spec = spec.model_copy(update={"rebuild": bool(spec.setup) and self.request.get("rebuild", False)})
         env = self._environment(workflow)
         confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
         return PlannedJob(workflow, spec, confidential, self._step(workflow, env, spec))
@@ -81,7 +82,7 @@ class Drafting:
         if workflow.provider in BUILT_IN and workflow.deps.variables is not None:
             return ""
         (spec,) = providers.job_specs(workflow, self.values(workflow, ANY_RUN), providers=self.known)
-        return json.dumps([spec.commands, spec.image, spec.entrypoint])
+        return json.dumps([spec.commands, spec.image, spec.entrypoint, *([spec.setup] if spec.setup else [])])
 
     def _variables(self, workflow: parsing.Workflow) -> dict[str, str]:
         """Those that it depends on: all that it sees, or those that it says."""

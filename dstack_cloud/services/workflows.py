@@ -125,6 +125,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
             *_warnings([name for name in needed if name not in known], request),
             *_hidden(values),
             *_replaced(workflow, values),
+            *_nothing_to_rebuild(request, jobs),
         ),
     )
 
@@ -224,10 +225,15 @@ def _hidden(values: Values) -> Iterator[str]:
 
 def _replaced(workflow: parsing.Workflow, values: Values) -> Iterator[str]:
     for name in map(form, values.variables):
-        if any(sets_itself(command, name) for command in workflow.commands):
+        if any(sets_itself(command, name) for command in (*workflow.setup, *workflow.commands)):
             yield f"the commands of `{workflow.name}` set `{name}` themselves, but `$" + (
                 f"{name}` stands for the variable of that name: write `${{{name}}}` for the shell's own"
             )
+
+
+def _nothing_to_rebuild(request: schemas.RunRequest, jobs: Sequence[PlannedJob]) -> Iterator[str]:
+    if request.get("rebuild", False) and not any(job.spec.setup for job in jobs if job.reused is None):
+        yield "--rebuild changes nothing: no job that runs has a `setup`"
 
 
 def plan_view(plan: Plan) -> schemas.PlanView:

@@ -8,6 +8,7 @@ runs/<run>/<job>/attempts/<n>/artifacts/<path>      plain objects a person can b
 runs/<run>/<job>/attempts/<n>/saves/<save>/<path>   the same of a save while the job was running, which has a name of its own
 runs/<run>/<job>/manifests/<n>.json                 what counts; the highest n holds
 cache/<workflow>/<key>.tar.zst                      one cache path, packed
+cache/<workflow>/setup-<key>.tar.zst                what a setup made, packed
 status/<attempt>/<sequence>-<state>                 the state is in the key
 checks/<token>                                      is there for a moment, while somebody looks whether the store can be used
 
@@ -23,6 +24,7 @@ import hashlib
 from dataclasses import dataclass
 
 CHECKS = "checks/"
+_SETUP = "setup-"
 
 
 def check(token: str) -> str:
@@ -44,6 +46,15 @@ def cache_prefix(workflow: str = "") -> str:
 
 def cache(workflow: str, path: str) -> str:
     return f"cache/{workflow}/{hashlib.sha256(path.encode()).hexdigest()[:16]}.tar.zst"
+
+
+def setup(workflow: str, key: str) -> str:
+    return f"cache/{workflow}/{_SETUP}{key}.tar.zst"
+
+
+def is_setup(key: str) -> bool:
+    """Of the keys of caches."""
+    return key.rpartition("/")[2].startswith(_SETUP)
 
 
 def read_cache(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -156,3 +157,27 @@ def test_images_are_left_alone(user: User, image: str) -> None:
     user.workflows("workflows: {name: own, provider: docker, image: " + image + ", commands: [echo own]}")
     assert user("run", "own").out == b"own\n"
     assert DockerClient().image(image)
+
+
+def test_what_a_setup_made_is_used_again_until_it_is_pruned(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - name: it
+            env: [WORD=hidden-w0rd]
+            setup: [echo building as $WORD, echo made > /usr/made, touch left]
+            commands: [cat /usr/made, ls]
+    """)
+    assert b"building as hidden-w0rd" in user("run", "it").out
+    again = user("run", "it").text
+    assert "used again" in again and again.endswith("made\n")
+    [image] = kept_images(user)
+    assert b"hidden-w0rd" not in json.dumps(DockerClient().call("GET", f"/images/{image}/json")).encode()
+    shown = user("prune", "cache", "--all", "-y").text
+    assert "store" in shown and "local" in shown
+    assert kept_images(user) == []
+
+
+def kept_images(user: User) -> list[str]:
+    label = json.dumps({"label": [f"dstack.setup.folder={user.home / 'setups'}"]})
+    found = DockerClient().call("GET", "/images/json", {"filters": label})
+    return [name for image in found for name in image["RepoTags"]]

@@ -57,6 +57,20 @@ def test_log_exit_code_and_artifacts_of_a_job_that_fails(user: User) -> None:
     assert (user.folder / "got/out/latest").read_text() == "weights\n"
 
 
+def test_a_setup_over_two_machines(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - name: it
+            setup: [echo building, rm /etc/issue, echo made > /usr/made]
+            commands: [cat /usr/made, ls /etc/issue || true]
+    """)
+    assert b"building" in user("run", "it", *THERE).out
+    again = user("run", "it", *THERE).out
+    assert b"used again" in again and b"made\n" in again and b"building" not in again
+    assert b"No such file" in again
+    assert len(engine.instances(user)) == 2
+
+
 def test_a_cache_over_two_machines_and_its_end(user: User) -> None:
     user.workflows("""
         workflows:

@@ -235,6 +235,9 @@ class Open:
     def open_secret(self, secret: Secret | Credential) -> str:
         return secret.sealed.decode()
 
+    def keyed(self, data: bytes) -> str:
+        return data.hex()
+
 
 class Simulation:
     """One run, of one job unless `add` adds more. `go` steps until nothing is left to do."""

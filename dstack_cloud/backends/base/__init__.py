@@ -164,6 +164,27 @@ class DatedPrices(Protocol):
 
 
 @dataclass(frozen=True)
+class KeptSetup:
+    """What a workflow's setup made, as a machine keeps it for later jobs. `size` is bytes, `used_at` UTC seconds."""
+
+    ref: str
+    workflow: str
+    size: int
+    used_at: float
+
+
+@runtime_checkable
+class KeepsSetups(Protocol):
+    """What a backend also has whose machine keeps setups where the server can see and remove them."""
+
+    def setups(self) -> list[KeptSetup]: ...
+
+    def remove_setups(self, refs: Sequence[str]) -> None:
+        """Succeeds when they are gone already. One that a job is using stays its own."""
+        ...
+
+
+@dataclass(frozen=True)
 class PoolMachine:
     """A machine of the user's own. `machine` is None until it was looked at; `slots` is how many jobs it takes at once;
     `problem` is why it can't be used now."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dstack_cloud import errors
-from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
-from dstack_cloud.backends.local.client import RunnerProcess, runners
+from dstack_cloud.backends.base import Capabilities, Finding, Health, KeptSetup, Launch, Observed, Owned
+from dstack_cloud.backends.local.client import RunnerProcess, runners, setups_folder
 from dstack_cloud.backends.local.config import LocalConfig, Mode
-from dstack_cloud.backends.local.resources import this_machine
+from dstack_cloud.backends.local.resources import setups
+from dstack_cloud.backends.local.resources.machine import this_machine
 from dstack_cloud.domain.resources import Machine, Offer, Requirements, describe, fits
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
 from dstack_cloud.runner_bootstrap.payload.interpreter import find_interpreter
@@ -105,6 +106,12 @@ class LocalBackend:
         for ref in refs:
             if RunnerProcess(self._folder() / ref).end(wait=1.0):
                 self._remove_containers(ref)
+
+    def setups(self) -> list[KeptSetup]:
+        return setups.list_setups(setups_folder(self._home), self._engine)
+
+    def remove_setups(self, refs: Sequence[str]) -> None:
+        setups.remove_setups(setups_folder(self._home), self._engine, refs)
 
     def _remove_containers(self, key: str) -> None:
         """What a runner that was killed couldn't remove itself."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from dstack_cloud.api.locations import socket_path
 from dstack_cloud.runner_bootstrap.bundle import bundle, bundle_digest
+from dstack_cloud.runner_bootstrap.payload.folder import remove_tree
 
 # a runner that was never given a job ends itself after this many seconds
 IDLE_TIMEOUT = 600
@@ -70,7 +70,14 @@ class RunnerProcess:
         if self.alive():
             return
         command = [sys.executable, str(_bundle_file(home)), "serve", "--folder", str(self.folder)]
-        command += ["--socket", str(self.socket), "--idle-timeout", str(IDLE_TIMEOUT)]
+        command += [
+            "--socket",
+            str(self.socket),
+            "--idle-timeout",
+            str(IDLE_TIMEOUT),
+            "--setups",
+            str(setups_folder(home)),
+        ]
         with (self.folder / "runner.log").open("ab") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=self.folder
@@ -109,17 +116,6 @@ class RunnerProcess:
         except FileNotFoundError:
             return ""
         return lines[-1] if lines else ""
-
-
-def remove_tree(folder: Path) -> None:
-    """All of it that this user may remove, also from folders that a job made read-only (as module caches are)."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
-        return
-    for place, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            Path(place).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reap(pid: int) -> None:
@@ -180,6 +176,11 @@ def _bundle_file(home: Path) -> Path:
         part.write_bytes(bundle())
         part.replace(path)
     return path
+
+
+def setups_folder(home: Path) -> Path:
+    """Where runners of this computer keep what setups made."""
+    return home / "setups"
 
 
 def runners(home: Path) -> list[RunnerProcess]:

@@ -32,12 +32,12 @@ def cache(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Of all workflows.")] = False,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only what was last saved longer ago: 12h, 7d.")
+        str | None, typer.Option(metavar="AGE", help="Only what was last saved, or a setup used, longer ago: 12h, 7d.")
     ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the caches of a workflow. Shows what and how much before it asks."""
+    """Remove the caches of a workflow, and what its setup made. Shows what and how much before it asks."""
     if bool(workflow) == everything:
         raise UsageError("whose caches?", "name a workflow, or say --all")
     before = None if older_than is None else _before(older_than)
@@ -65,5 +65,8 @@ def _before(age: str) -> float:
 
 
 def _show(entries: list[CacheView]) -> None:
-    rows = [[entry["workflow"], output.size(entry["size"]), output.age(entry["modified_at"])] for entry in entries]
-    output.print_drawn(output.table(("WORKFLOW", "SIZE>", "SAVED"), rows))
+    rows = [
+        [entry["workflow"], entry["place"], output.size(entry["size"]), output.age(entry["modified_at"])]
+        for entry in entries
+    ]
+    output.print_drawn(output.table(("WORKFLOW", "PLACE", "SIZE>", "SAVED"), rows))

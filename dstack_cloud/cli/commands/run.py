@@ -47,6 +47,7 @@ Reuse = Annotated[
         show_default=False,
     ),
 ]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make what `setup` makes anew, and keep that.")]
 Force = Annotated[bool, typer.Option("--force", help="Even where the folder is your home.")]
 ShowHelp = Annotated[bool, typer.Option("-h", "--help", help="Show this, or what WORKFLOW is.")]
 
@@ -63,6 +64,7 @@ class Options(NamedTuple):
     gpu: Gpu = None
     dry_run: DryRun = False
     reuse: Reuse = None
+    rebuild: Rebuild = False
     yes: Yes = False
     force: Force = False
     as_json: AsJson = False
@@ -79,6 +81,8 @@ def run(context: typer.Context, options: Options) -> None:
         raise UsageError("no workflow is named before `--`", "say `dstack run WORKFLOW -- ARGS`")
     elif options.workflow is None:
         _list(options.as_json)
+    elif options.reuse and options.rebuild:
+        raise UsageError("--reuse and --rebuild contradict each other", "say one of them")
     else:
         refuse_options([options.workflow, *(options.args or [])], context)
         raise typer.Exit(_run(Client(), make_request(options, context.obj), options))
@@ -96,6 +100,7 @@ def make_request(options: Options, words: Words) -> RunRequest:
         "overrides": run_request.overrides(options.backend, options.spot, options.max_price, options.gpu),
         "code": None,
         "local_python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "rebuild": options.rebuild,
         "reuse": "deps" if options.reuse is None else "all" if options.reuse else "none",
     }
 

@@ -26,7 +26,7 @@ def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> W
         update={
             "image": workflow.image and filled.plain(workflow.image),
             "commands": tuple(filled.shell(with_references(command)) for command in workflow.commands),
-            "setup": tuple(map(filled.shell, workflow.setup)),
+            "setup": tuple(filled.shell(with_references(command)) for command in workflow.setup),
             "entrypoint": None if workflow.entrypoint is None else filled.words(workflow.entrypoint),
             "working_dir": filled.path(workflow.working_dir, inside),
             "home_dir": workflow.home_dir and filled.path(workflow.home_dir, absolute),

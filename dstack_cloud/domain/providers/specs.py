@@ -42,6 +42,7 @@ def job_specs(
         image=program.image,
         entrypoint=program.entrypoint,
         installs=program.installs,
+        setup=(*workflow.setup, *program.setup),
         python=workflow.python,
         working_dir=workflow.working_dir,
         reads=tuple(_reads(workflow, described.options)),

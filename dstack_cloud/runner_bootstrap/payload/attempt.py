@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from dstack_cloud.runner_bootstrap.payload import memory
 from dstack_cloud.runner_bootstrap.payload.executor import Ending, Executor, Failure
-from dstack_cloud.runner_bootstrap.payload.folder import Folder
+from dstack_cloud.runner_bootstrap.payload.folder import Folder, remove_tree
 from dstack_cloud.runner_bootstrap.payload.http1 import Body, Refused
-from dstack_cloud.runner_bootstrap.payload.inputs import Intake
+from dstack_cloud.runner_bootstrap.payload.inputs import SETUP, Intake
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.machine import Machine
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
@@ -22,6 +22,7 @@ from dstack_cloud.runner_bootstrap.payload.state import StateBoard
 
 if TYPE_CHECKING:
     from dstack_cloud.runner_bootstrap.payload.outputs import Outputs, Sending
+    from dstack_cloud.runner_bootstrap.payload.setup import Setup
     from dstack_cloud.runner_bootstrap.payload.syncs import Syncs
     from dstack_cloud.runner_bootstrap.payload.tree import Entry, Warn
 
@@ -44,7 +45,7 @@ class Attempt:
         self._folder = folder
         self._spool = spool
         self._state = state
-        self._executor = make_executor(folder, job, spool, machine)
+        self._executor, self._setup = make_executor(folder, job, spool, machine)
         self._intake = Intake(folder, job)
         self._syncs: Syncs | None = None
         self._over = threading.Event()
@@ -72,6 +73,9 @@ class Attempt:
         # imported here: an idle runner has no use for tarfile
         from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive
 
+        if name == SETUP and self._setup is not None:
+            self._take_setup(self._setup, body)
+            return
         if name not in self._intake:
             raise Refused(404, f"no input {name!r} is expected")
         if not self._wait_turn(name):
@@ -124,6 +128,12 @@ class Attempt:
         stream = self._streams().stream(base, live=live)
         return Sending(stream.number, lambda sink: stream.write(entries, sink, warn))
 
+    def give_setup(self) -> Iterator[bytes]:
+        """Raises Refused; the iterator Failure."""
+        if self._setup is None or not self._setup.built:
+            raise Refused(404, "no setup was built here")
+        return self._setup.keep.give(self._setup.key)
+
     def tidy(self) -> None:
         """Reaps orphans that have ended; for long jobs, now and then."""
         self._executor.wait_gone(0)
@@ -161,8 +171,11 @@ class Attempt:
             self._news.notify_all()
 
     def _wait_ready(self) -> None:
+        self._wait_for(lambda: self._prepared and not self._intake.missing)
+
+    def _wait_for(self, there: Callable[[], bool]) -> None:
         with self._news:
-            while not self._asked and not self._broken and (self._intake.missing or not self._prepared):
+            while not self._asked and not self._broken and not there():
                 self._news.wait()
             if self._asked:
                 raise Failure(self._asked, MESSAGES[self._asked])
@@ -180,6 +193,8 @@ class Attempt:
 
     def _run(self) -> Ending:
         self._wait_ready()
+        if self._setup is not None and (ending := self._set_up(self._setup)) is not None:
+            return ending
         self._executor.start(self._commit)
         return self._watch()
 
@@ -192,7 +207,9 @@ class Attempt:
             self._streams().record_restored(entries, self._intake.restored)
             self._intake.restored = set()
         saved = {"found": found, "memory_kills": memory.kills()}
-        self._state.update(saved, phase="running", started_at=time.time(), message="")
+        # what a setup takes is the job's time, too
+        started_at = self._state["started_at"] or time.time()
+        self._state.update(saved, phase="running", started_at=started_at, message="")
 
     def _watch(self) -> Ending:
         with self._news:
@@ -222,13 +239,69 @@ class Attempt:
                 self._executor.kill()
                 return
 
+    # -- its setup ---------------------------------------------------------------------------------------------------
+
+    def _set_up(self, setup: Setup) -> Ending | None:
+        """None: the job has it. Raises Failure."""
+        self._state.say("looking for its setup")
+        if setup.find():
+            self._tell_setup(setup, "used")
+            return None
+        if not setup.answered:
+            self._tell_setup(setup, "wanted")
+            self._wait_for(lambda: setup.answered)
+            if setup.find():
+                self._tell_setup(setup, "used")
+                return None
+        ending = self._build(setup)
+        if ending is None:
+            self._tell_setup(setup, "built")
+            # it may have been stopped meanwhile
+            self._wait_ready()
+        return ending
+
+    def _build(self, setup: Setup) -> Ending | None:
+        job, self._executor = self._executor, setup.begin()
+        try:
+            self._executor.start(lambda found: self._commit({**found, SETUP: True}))
+            return setup.finish(self._watch())
+        finally:
+            for warning in self._executor.clean():
+                self._state.warn(warning)
+            self._executor = job
+            remove_tree(self._folder.setup.root)
+
+    def _take_setup(self, setup: Setup, body: Body) -> None:
+        """It only saves time: one that can't be used is built here."""
+        if setup.answered or not setup.key:
+            body.drain()
+            return
+        try:
+            setup.take(body)
+        except (Failure, OSError) as error:
+            self._state.warn(str(error))
+            setup.answered = True
+            body.drain()
+        with self._news:
+            self._news.notify_all()
+
+    def _tell_setup(self, setup: Setup, how: str) -> None:
+        """`wanted` from the store, `used` as it was kept, or `built` here."""
+        self._state.update(setup={"key": setup.key, "is": how, "travels": setup.keep.travels})
+
     # -- after a restart ---------------------------------------------------------------------------------------------
 
     def _resume(self, phase: str) -> Ending:
         try:
             if phase != "running":
                 raise Failure("runner", LOST)
-            self._executor.adopt(self._state.saved["found"])
+            found = self._state.saved["found"]
+            if found.get(SETUP) and self._setup is not None:
+                # half of a setup is worth nothing
+                self._executor = self._setup.keep.builder()
+            self._executor.adopt(found)
+            if found.get(SETUP):
+                raise Failure("runner", LOST)
         except Failure:
             self._executor.kill()
             raise
@@ -255,6 +328,7 @@ class Attempt:
             self._state.warn(warning)
         self._spool.complete()
         shutil.rmtree(self._folder.git, ignore_errors=True)
+        remove_tree(self._folder.setup.root)
         outputs = []
         if self._state["started_at"] is not None and self._asked != "aborted":
             self._state.say("looking at the outputs")
@@ -281,15 +355,27 @@ class Attempt:
                 time.sleep(END_RETRY_SECONDS)
 
 
-def make_executor(folder: Folder, job: Job, spool: Spool, machine: Machine) -> Executor:
-    """Imported here: only one of them is needed, and http.client is slow to import."""
+def make_executor(folder: Folder, job: Job, spool: Spool, machine: Machine) -> tuple[Executor, Setup | None]:
+    """With the job's setup, where it has one. Imported here: only one of them is needed, and http.client is slow to import."""
     if job.mode == "docker":
         from dstack_cloud.runner_bootstrap.payload.docker_executor import DockerExecutor
 
-        return DockerExecutor(folder, job, spool, machine)
+        container = DockerExecutor(folder, job, spool, machine)
+        if not job.setup:
+            return container, None
+        from dstack_cloud.runner_bootstrap.payload.docker_setup import ImageKeep
+        from dstack_cloud.runner_bootstrap.payload.setup import Setup
+
+        return container, Setup(folder, job, spool, ImageKeep(container, folder, job, spool, machine))
     from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
 
-    return ProcessExecutor(folder, job, spool)
+    processes = ProcessExecutor(folder, job, spool)
+    if not job.setup:
+        return processes, None
+    from dstack_cloud.runner_bootstrap.payload.process_setup import EnvironmentKeep
+    from dstack_cloud.runner_bootstrap.payload.setup import Setup
+
+    return processes, Setup(folder, job, spool, EnvironmentKeep(folder, job, spool, machine.setups))
 
 
 def outputs_of(folder: Folder, job: Job, warn: Warn) -> Outputs:

@@ -18,6 +18,7 @@ CA_INSIDE = "/etc/dstack/ca-bundle.pem"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 Json = dict[str, Any]
+Mount = tuple[str, str, str]
 
 
 DEFAULT_HOME = "/root"
@@ -48,7 +49,7 @@ def config(
     }
 
 
-def mounts(job: Job, folder: Folder) -> list[tuple[str, str, str]]:
+def mounts(job: Job, folder: Folder) -> list[Mount]:
     """(here, inside the container, "" or ":ro"). An image may have programs in its home folder, so the private home covers it
     only where an artifact, its own or one that it is given, lies in it; a cache is mounted by itself."""
     found = [(str(folder.work), CONTAINER_WORK, "")]

@@ -33,7 +33,8 @@ class DockerExecutor:
         self._spool = spool
         self._machine = own_machine
         self._engine = engine or Engine()
-        self._container = ""
+        self.image = job.image
+        self.container = ""
         self._ended = threading.Event()
         self._given_up = threading.Event()
         self._pump: Pump | None = None
@@ -53,17 +54,17 @@ class DockerExecutor:
             user = self._image_user()
             self._make_places(user)
             self._take_ports()
-            self._container = self._engine.create(self._config(user))
+            self.container = self._engine.create(self._config(user))
             self._attach()
-            commit({"container": self._container, "pump": self._pump.pid if self._pump else 0, "boot": machine.boot()})
-            self._engine.start(self._container)
+            commit({"container": self.container, "pump": self._pump.pid if self._pump else 0, "boot": machine.boot()})
+            self._engine.start(self.container)
             self._lead_ports()
         except EngineError as error:
             raise Failure("start", f"the container couldn't be started: {error.message}") from error
 
     def adopt(self, found: dict[str, Any]) -> None:
         """The container goes on without a runner; its output is in the log up to here, for the pump went on too."""
-        self._container = str(found["container"])
+        self.container = str(found["container"])
         self._pump = Pump(int(found["pump"]))
         try:
             self._engine.wait_available(RETURN_SECONDS, self._given_up)
@@ -91,7 +92,7 @@ class DockerExecutor:
         self._signal("SIGTERM")
 
     def wait_gone(self, seconds: float) -> bool:
-        return not self._container or self._ended.wait(seconds)
+        return not self.container or self._ended.wait(seconds)
 
     def kill(self) -> None:
         self._given_up.set()
@@ -119,10 +120,14 @@ class DockerExecutor:
 
     def _config(self, user: str) -> Json:
         publish = self._forwards is None and self._job.alone
-        return container.config(self._job, self._folder, user, publish=publish, devices=self._folder.gpu_devices())
+        job, devices = self._job._replace(image=self.image), self._folder.gpu_devices()
+        return container.config(job, self._folder, user, publish=publish, devices=devices)
+
+    def _mounts(self) -> list[container.Mount]:
+        return container.mounts(self._job, self._folder)
 
     def _image_user(self) -> str:
-        image = self._engine.image(self._job.image) or {}
+        image = self._engine.image(self.image) or {}
         return str((image.get("Config") or {}).get("User") or "root")
 
     def _make_places(self, user: str) -> None:
@@ -131,7 +136,7 @@ class DockerExecutor:
             self._folder.ca_bundle.write_text(self._job.ca_bundle)
             self._folder.ca_bundle.chmod(0o644)
         git.write(self._job.git, self._folder.git, container.GIT_INSIDE, shared=not container.is_root(user))
-        for here, _, mode in container.mounts(self._job, self._folder):
+        for here, _, mode in self._mounts():
             if not mode:
                 Path(here).mkdir(parents=True, exist_ok=True)
                 if not container.is_root(user):
@@ -143,27 +148,30 @@ class DockerExecutor:
         if not self._job.alone:
             return
         if must_be_published():
-            if not self._container:
+            if not self.container:
                 check_free(self._job.ports)
         elif self._job.ports:
             self._forwards = Forwards(self._job.ports)
 
     def _lead_ports(self) -> None:
         if self._forwards is not None:
-            found = self._engine.inspect(self._container) or {}
+            found = self._engine.inspect(self.container) or {}
             address = str(found.get("NetworkSettings", {}).get("IPAddress", ""))
             self._forwards.lead(found.get("State", {}).get("Pid", 0), address, f"DSTACK_ATTEMPT={self._job.attempt}")
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
     def _attach(self) -> None:
-        source, early = self._engine.attach(self._container)
+        source, early = self._open_output()
         log = self._spool.open_for_append()
         try:
             self._pump = Pump.start("framed", source, log, early=early, secrets=self._secrets())
         finally:
             os.close(source)
             os.close(log)
+
+    def _open_output(self) -> tuple[int, bytes]:
+        return self._engine.attach(self.container)
 
     def _go_on_reading(self) -> None:
         """Where what read the output has ended while the container goes on; what was written in between is nowhere."""
@@ -175,7 +183,7 @@ class DockerExecutor:
         """A restarted runner knows only their names, and the container has them in its environment."""
         if all(self._job.secrets.values()):
             return self._job.masked()
-        found = (self._engine.inspect(self._container) or {}).get("Config") or {}
+        found = (self._engine.inspect(self.container) or {}).get("Config") or {}
         pairs = [text.partition("=") for text in found.get("Env") or ()]
         return [value for name, _, value in pairs if name in self._job.secrets]
 
@@ -194,7 +202,7 @@ class DockerExecutor:
         engine_ended = False
         while True:
             try:
-                code = self._engine.wait(self._container)
+                code = self._engine.wait(self.container)
                 state = self._state()
                 break
             except EngineUnavailable:
@@ -210,16 +218,16 @@ class DockerExecutor:
 
     def _state(self) -> Json:
         """Raises EngineError."""
-        found = self._engine.inspect(self._container)
+        found = self._engine.inspect(self.container)
         if found is None:
             raise EngineError("its container was removed")
         state: Json = found["State"]
         return state
 
     def _signal(self, name: str) -> None:
-        if self._container:
+        if self.container:
             try:
-                self._engine.kill(self._container, name)
+                self._engine.kill(self.container, name)
             except EngineError:
                 # the engine is gone: `wait` has said so, and a restarted engine has ended the container
                 return
@@ -228,7 +236,7 @@ class DockerExecutor:
 
     def _take_back(self) -> None:
         """Root in the container may have written files that this user can neither read nor remove."""
-        places = [here for here, _, mode in container.mounts(self._job, self._folder) if not mode]
+        places = [here for here, _, mode in self._mounts() if not mode]
         if not any(_others_files(place) for place in places):
             return
         config = container.chown_config(self._job, self._folder, f"{os.getuid()}:{os.getgid()}")

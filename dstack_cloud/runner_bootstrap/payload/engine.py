@@ -187,8 +187,21 @@ class Engine:
         """A tar as `docker save` makes it."""
         return self.stream("GET", f"/images/{name}/get")
 
-    def remove_image(self, name: str) -> None:
-        self._gone_is_fine("DELETE", f"/images/{name}", {"force": "1"})
+    def remove_image(self, name: str, *, force: bool = True) -> None:
+        self._gone_is_fine("DELETE", f"/images/{name}", {"force": str(int(force))})
+
+    def images(self, labels: Mapping[str, str | None]) -> list[Json]:
+        """All that carry these labels; a value of None: any."""
+        found: list[Json] = self.call("GET", "/images/json", {"filters": _with_labels(labels)})
+        return found
+
+    def tag(self, name: str, repository: str, tag: str) -> None:
+        self.call("POST", f"/images/{name}/tag", {"repo": repository, "tag": tag})
+
+    def layer_size(self, name: str) -> int:
+        """The bytes of an image's last layer: what it adds to the one that it was made of."""
+        found: list[Json] = self.call("GET", f"/images/{name}/history")
+        return int(found[0]["Size"]) if found else 0
 
     # -- containers --------------------------------------------------------------------------------------------------
 
@@ -222,8 +235,7 @@ class Engine:
 
     def containers(self, labels: Mapping[str, str | None]) -> list[Json]:
         """All that carry these labels, running or not; a value of None: any."""
-        wanted = [key if value is None else f"{key}={value}" for key, value in labels.items()]
-        found: list[Json] = self.call("GET", "/containers/json", {"all": "1", "filters": json.dumps({"label": wanted})})
+        found: list[Json] = self.call("GET", "/containers/json", {"all": "1", "filters": _with_labels(labels)})
         return found
 
     def remove(self, container: str) -> None:
@@ -235,13 +247,23 @@ class Engine:
         headers = {"Content-Type": "application/x-tar"}
         self.open("PUT", f"/containers/{container}/archive", {"path": folder}, body=tar, headers=headers).read()
 
-    def attach(self, container: str) -> tuple[int, bytes]:
-        """The container's stdout and stderr from now on, in frames; attach before `start`, and nothing is missed.
+    def changes(self, container: str) -> list[Json]:
+        """What differs from its image: `Path`, and `Kind` (0 modified, 1 added, 2 removed)."""
+        return self.call("GET", f"/containers/{container}/changes") or []
+
+    def commit(self, container: str, repository: str, tag: str, config: Json) -> None:
+        """Makes an image of what it has changed, with these settings; what they leave out is the container's."""
+        query = {"container": container, "repo": repository, "tag": tag}
+        self.call("POST", "/commit", query, body=config, patience=None)
+
+    def attach(self, container: str, *, told: bool = False) -> tuple[int, bytes]:
+        """The container's stdout and stderr from now on, in frames; attach before `start`, and nothing is missed. `told`: what is
+        written to the descriptor is its input.
 
         (a blocking descriptor that the caller closes; what was read of it already).
         """
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        query = {"stream": "1", "stdout": "1", "stderr": "1"}
+        query = {"stream": "1", "stdout": "1", "stderr": "1", "stdin": str(int(told))}
         response = self.open("POST", f"/containers/{container}/attach", query, headers=headers)
         # http.client takes a 101 for an answer without a body; the bytes are behind it in the same buffered reader
         reader: BufferedReader | None = response.fp
@@ -264,6 +286,22 @@ class Engine:
                 raise
 
 
+def frames(source: int, early: bytes) -> Iterator[tuple[int, bytes]]:
+    """(1 for stdout, 2 for stderr; bytes) of what `attach` gives, to its end. Raises EngineError where it breaks off."""
+    with os.fdopen(os.dup(source), "rb") as rest:
+
+        def take(size: int) -> bytes:
+            nonlocal early
+            data, early = early[:size], early[size:]
+            return data + rest.read(size - len(data)) if len(data) < size else data
+
+        while header := take(8):
+            data = take(int.from_bytes(header[4:], "big"))
+            if len(header) < 8 or len(data) < int.from_bytes(header[4:], "big"):
+                raise EngineError("the container's output broke off")
+            yield header[0], data
+
+
 def split_image(name: str) -> tuple[str, str]:
     """(repository, tag or digest): without either the tag is `latest`, for an empty one would pull every tag."""
     repository, at, digest = name.partition("@")
@@ -280,6 +318,10 @@ def registry_auth(repository: str, auth: Mapping[str, str]) -> str:
     server = first if is_host else "https://index.docker.io/v1/"
     record = {"username": auth["username"], "password": auth["password"], "serveraddress": server}
     return base64.urlsafe_b64encode(json.dumps(record).encode()).decode()
+
+
+def _with_labels(labels: Mapping[str, str | None]) -> str:
+    return json.dumps({"label": [key if value is None else f"{key}={value}" for key, value in labels.items()]})
 
 
 def _is_stream(body: object) -> bool:

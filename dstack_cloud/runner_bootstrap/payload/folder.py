@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -21,6 +23,7 @@ class Folder:
         self.syncs = self.root / "syncs"
         self.gpus = self.root / "gpus"
         self.git = self.root / "git"
+        self.setup_paths = self.root / "setup_paths"
 
     def make(self) -> None:
         """Makes what isn't there; safe to call again."""
@@ -29,6 +32,11 @@ class Folder:
         for folder in (self.work, self.home):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
+
+    @property
+    def setup(self) -> Folder:
+        """Where a setup is made: the same places once more, so that nothing but what is kept of it reaches the job."""
+        return Folder(self.root / "setup")
 
     def place(self, path: str) -> Path:
         """Where a path of the job lies: `~/…` in its home folder, else in the working folder."""
@@ -44,6 +52,17 @@ class Folder:
 
     def fingerprint(self, name: str) -> Path:
         return self.root / f"{name}.fingerprint"
+
+
+def remove_tree(top: Path) -> None:
+    """All of it that this user may remove, also from folders that a job made read-only (as module caches are)."""
+    shutil.rmtree(top, ignore_errors=True)
+    if not top.exists():
+        return
+    for place, _, _ in os.walk(top):
+        with contextlib.suppress(OSError):
+            Path(place).chmod(0o700)
+    shutil.rmtree(top, ignore_errors=True)
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -15,6 +15,8 @@ from dstack_cloud.runner_bootstrap.payload.unpack import Source, Target, unpack
 CODE = "code"
 ARTIFACTS = "artifacts"
 DEPS = "deps-"
+# asked for by its key, once the code is there
+SETUP = "setup"
 
 
 class Intake:

@@ -54,6 +54,9 @@ class Job(NamedTuple):
     notice: str | None
     secrets: dict[str, str]
     git: tuple[dict[str, str], ...]
+    setup: tuple[str, ...]
+    setup_salt: str
+    rebuild: bool
     node: int
     nodes: tuple[str, ...]
 
@@ -126,11 +129,13 @@ _OPTIONAL: dict[str, Any] = {
     "job_name": "",
     "env": {},
     "secrets": {},
+    "setup_salt": "",
+    "rebuild": False,
     "node": 0,
     "nodes": ALONE,
-    **dict.fromkeys(("commands", "inputs", "artifacts", "caches", "deps", "ports", "git"), ()),
+    **dict.fromkeys(("commands", "setup", "inputs", "artifacts", "caches", "deps", "ports", "git"), ()),
 }
-_LISTS = ("commands", "inputs", "artifacts", "caches", "nodes")
+_LISTS = ("commands", "setup", "inputs", "artifacts", "caches", "nodes")
 NOTICES = (None, "aws", "gcp", "azure")
 _NUMBERS = ("gpus", "memory_limit", "shm_size", "max_duration", "grace", "node")
 
@@ -159,7 +164,8 @@ def parse_job(raw: object) -> Job:
     values["git"] = tuple(_mapping("git", login) for login in values["git"])
     if values["registry_auth"] is not None:
         values["registry_auth"] = _mapping("registry_auth", values["registry_auth"])
-    values["installs"] = bool(values["installs"])
+    values["installs"] = bool(values["installs"] or values["setup"])
+    values["rebuild"] = bool(values["rebuild"])
     values["ports"] = _ports(values["ports"])
     values["deps"] = _deps(values["deps"])
     _check_inputs(values["inputs"], len(values["caches"]), len(values["deps"]))

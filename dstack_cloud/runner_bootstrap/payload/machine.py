@@ -10,10 +10,11 @@ METADATA = "http://169.254.169.254"
 
 class Machine(NamedTuple):
     """`metadata` is the address of the cloud's metadata service. `own`: nobody else's containers run here, so the machine's
-    firewall may be changed."""
+    firewall may be changed. `setups`: the folder where what setups made is kept for later jobs; "": nowhere."""
 
     metadata: str = METADATA
     own: bool = False
+    setups: str = ""
 
 
 def boot() -> str:

@@ -18,7 +18,7 @@ def main() -> int:
     from dstack_cloud.runner_bootstrap.payload.serve import serve
 
     folder, socket = Path(options.folder).absolute(), Path(options.socket).absolute()
-    machine = Machine(options.metadata, options.own_machine)
+    machine = Machine(options.metadata, options.own_machine, options.setups)
     return serve(folder, socket, machine, options.idle_timeout, options.on_end)
 
 
@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
         "--own-machine",
         action="store_true",
         help="nobody else's containers run here: change the firewall for the job's",
+    )
+    serve.add_argument(
+        "--setups", metavar="DIR", default="", help="where what setups made is kept for later jobs (default: nowhere)"
     )
     serve.add_argument(
         "--on-end", nargs=argparse.REMAINDER, default=[], metavar="COMMAND", help="runs after the job was collected"

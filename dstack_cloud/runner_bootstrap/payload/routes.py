@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from dstack_cloud.runner_bootstrap.payload.executor import Failure
 from dstack_cloud.runner_bootstrap.payload.http1 import Handler, Refused, Reply, Request
-from dstack_cloud.runner_bootstrap.payload.inputs import ARTIFACTS
+from dstack_cloud.runner_bootstrap.payload.inputs import ARTIFACTS, SETUP
 from dstack_cloud.runner_bootstrap.payload.runner import Runner
 
 LONGEST_WAIT = 60.0
@@ -82,6 +83,9 @@ def _output(runner: Runner, request: Request, reply: Reply) -> None:
     if _name(request) == ARTIFACTS:
         _artifacts(runner, request, reply)
         return
+    if _name(request) == SETUP:
+        _setup(runner, reply)
+        return
     entries = runner.cache(_name(request))
     # imported here: an idle runner has no use for tarfile
     from dstack_cloud.runner_bootstrap.payload.pack import pack
@@ -102,6 +106,20 @@ def _artifacts(runner: Runner, request: Request, reply: Reply) -> None:
     except Torn as torn:
         # without its end the stream counts for nothing; who asks again gets one without that file
         print(torn, file=sys.stderr)
+        return
+    reply.end()
+
+
+def _setup(runner: Runner, reply: Reply) -> None:
+    chunks = runner.setup()
+    wanted = Wanted(runner, reply)
+    reply.stream()
+    try:
+        for chunk in chunks:
+            wanted.write(chunk)
+    except Failure as failure:
+        # without its end the stream counts for nothing
+        runner.state.warn(f"{failure.message}; it is built again on other machines")
         return
     reply.end()
 

@@ -113,6 +113,13 @@ class Runner:
             return attempt.artifacts(base, live=True)
         return self._collectable(ARTIFACTS).artifacts(base, live=False)
 
+    def setup(self) -> Iterator[bytes]:
+        """What the job's setup made here, for other machines. Raises Refused; the iterator Failure."""
+        attempt = self._attempt
+        if attempt is None or self.state["phase"] not in ("running", "uploading"):
+            raise Refused(404, "no setup was built here")
+        return attempt.give_setup()
+
     def collected(self) -> None:
         """Raises Refused where the job isn't over."""
         if self.state["phase"] not in ("uploading", "finished"):

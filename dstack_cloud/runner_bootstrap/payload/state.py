@@ -32,6 +32,7 @@ def fresh() -> Record:
         "started_at": None,
         "ended_at": None,
         "notice_at": None,
+        "setup": None,
     }
 
 

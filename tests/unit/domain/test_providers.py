@@ -117,11 +117,10 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ("setup: [x]", "`setup`"),
         ("schedule: '@daily'", "`schedule`"),
         ("nodes: 2", "`nodes`"),
         ("sweep: {parameters: {a: [1]}}", "`sweep`"),
-        ("nodes: 2\nsetup: x", "`setup`, `nodes`, which are not available yet"),
+        ("nodes: 2\nschedule: '@daily'", "`schedule`, `nodes`, which are not available yet"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:
@@ -131,9 +130,13 @@ def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:
 
 
 def test_secrets_become_references_and_places() -> None:
-    fields = "commands: ['a ${{ secrets.B }} ${{ run.args }}']\nimage: x\nenv: {U: 'u-${{ secrets.A }}'}"
+    fields = (
+        "setup: ['b ${{ secrets.B }}']\ncommands: ['a ${{ secrets.B }} ${{ run.args }}']\nimage: x\n"
+        "env: {U: 'u-${{ secrets.A }}'}"
+    )
     made = spec(fields, ("$x",))
     assert (made.commands, made.secrets) == (("a \"${B}\" '$x'",), ("A", "B"))
+    assert made.setup == ('b "${B}"',)
     given = providers.confidential(workflow(fields), Values("shady-1", "shady-1.w"), {})
     assert given.env == {"JOB_ID": "shady-1.w", "U": f"u-{place('A')}"}
 

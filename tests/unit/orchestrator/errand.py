@@ -38,6 +38,9 @@ class Open:
     def open_secret(self, secret: Secret | Credential) -> str:
         return secret.sealed.decode()
 
+    def keyed(self, data: bytes) -> str:
+        return data.hex()
+
 
 class Errand:
     def __init__(self, rig: Rig) -> None:

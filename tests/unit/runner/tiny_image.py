@@ -24,6 +24,7 @@ PROGRAMS = (
     "false",
     "head",
     "id",
+    "ln",
     "ls",
     "mkdir",
     "mv",
@@ -31,7 +32,7 @@ PROGRAMS = (
     "setsid",
     "sleep",
 )
-PROGRAMS += ("stat", "tail", "touch", "tr", "true", "yes")
+PROGRAMS += ("stat", "tail", "tar", "touch", "tr", "true", "yes")
 
 
 def tiny_image(engine: Engine) -> str:
