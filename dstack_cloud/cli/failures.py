@@ -13,6 +13,8 @@ INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 70  # EX_SOFTWARE of sysexits.h
 UNWRITTEN = 74  # EX_IOERR
+# where a workflow comes from that no file has
+COMMAND_LINE = "command line"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -62,7 +64,7 @@ def report(error: DstackError) -> int:
 def problem_line(problem: Mapping[str, object]) -> str:
     """`file:line:column: text (hint)`; what isn't known is left out."""
     place = str(problem["file"])
-    if problem.get("line"):
+    if problem.get("line") and place != COMMAND_LINE:
         place += f":{problem['line']}:{problem.get('column') or 1}"
     hint = problem.get("hint")
     return f"{place}: {problem['text']}{f' ({hint})' if hint else ''}"

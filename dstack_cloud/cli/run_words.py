@@ -5,43 +5,69 @@ Before the name every option is dstack's own; behind it, a variable of the workf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dstack_cloud.cli.sources import read_sources
+from dstack_cloud.cli.option_values import value_of
+from dstack_cloud.cli.sources import read_any, read_sources
 from dstack_cloud.client import Client
 from dstack_cloud.domain.variables import find_name, form
 from dstack_cloud.errors import UsageError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import WorkflowDetail
-
-# a word that begins so is a value, not an option
-_NEGATIVE = re.compile(r"-\.?[0-9]")
+    from dstack_cloud.cli.provider_words import Asked
 
 
 @dataclass(frozen=True)
 class Words:
-    """`variables`: what is given another value; `rest`: what stands behind `--`; `workflow` is None where nobody needed to know."""
+    """`variables`: what is given another value; `rest`: what stands behind `--`; `workflow` is None where nobody needed to know.
+    `provider`: what is to run where the name is that of a provider, and of no workflow."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
     rest: Sequence[str] = ()
     workflow: WorkflowDetail | None = None
+    provider: Asked | None = None
 
 
 def arrange(command: Any, args: list[str], rest: list[str]) -> tuple[list[str], Words]:  # noqa: ANN401 - typer's command
     """What typer is to read, and what not. Raises UsageError for a variable without a value, or given twice."""
     at = _place_of_name(command.params, args)
     behind = args[at + 1 :]
+    if args and _is_provider(args[at]):
+        from dstack_cloud.cli import provider_words
+
+        asked, left = provider_words.take(args[at], behind)
+        return [*args[: at + 1], *left], Words(rest=rest, provider=asked)
     if not any(word.startswith("--") for word in behind) or args[at].startswith("-"):
         return args, Words(rest=rest)
     workflow = Client().workflow(read_sources(Path.cwd()), args[at])
     variables, left = take_variables(behind, [variable["name"] for variable in workflow["variables"]])
     return [*args[: at + 1], *left], Words(variables, rest, workflow)
+
+
+def _is_provider(name: str) -> bool:
+    """And no workflow: that comes first. Files with problems may define it, and are refused for them."""
+    from dstack_cloud.providers.registry import PROVIDERS
+
+    if name not in PROVIDERS:
+        return False
+    files = read_any(Path.cwd())
+    checked = Client().check(files) if files else None
+    return checked is None or not (checked["problems"] or any(each["name"] == name for each in checked["workflows"]))
+
+
+def refuse_near_provider(name: str) -> None:
+    """Raises UsageError where there is no workflow at all, and a provider has almost this name."""
+    from dstack_cloud.providers.registry import PROVIDERS
+
+    near = get_close_matches(name, PROVIDERS, 1, 0.6)
+    if near and not read_any(Path.cwd()):
+        text = f"there is no provider `{name}`, and no workflow in {Path.cwd()}"
+        raise UsageError(text, f"did you mean `{near[0]}`? The providers: {', '.join(PROVIDERS)}")
 
 
 def _place_of_name(parameters: Sequence[Any], args: Sequence[str]) -> int:
@@ -75,22 +101,12 @@ def take_variables(words: Sequence[str], names: Sequence[str]) -> tuple[dict[str
             left.append(word)
             continue
         if not equals:
-            value = _value(given, words[position : position + 1])
+            value = value_of(word, words[position : position + 1])
             position += 1
         if name in taken:
             raise UsageError(f"`--{given}` is given twice: {taken[name]} and {value}", "give it once")
         taken[name] = value
     return taken, left
-
-
-def _value(name: str, following: Sequence[str]) -> str:
-    if not following:
-        raise UsageError(f"`--{name}` has no value", f"say `--{name} VALUE`")
-    (word,) = following
-    if word.startswith("-") and word != "-" and not _NEGATIVE.match(word):
-        hint = f"say `--{name} VALUE`; a value that begins with `-` is written `--{name}={word}`"
-        raise UsageError(f"`--{name}` has no value: `{word}` follows it", hint)
-    return word
 
 
 def refuse_unused(words: Sequence[str], workflow: WorkflowDetail | None, own: Sequence[str]) -> None:

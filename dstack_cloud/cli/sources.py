@@ -38,6 +38,12 @@ def read_sources(folder: Path) -> list[SourceFile]:
     return [*sources, *(_read(folder, folder / path) for path in sorted(own) if (folder / path).is_file())]
 
 
+def read_any(folder: Path) -> list[SourceFile]:
+    """None where there are none."""
+    home = folder / FOLDER
+    return read_sources(folder) if home.is_dir() and any(_paths(home)) else []
+
+
 def _paths(home: Path) -> Iterator[Path]:
     is_state_folder = home == state_folder()  # in the home folder, where config.yaml is dstack's own
     for folder in (home, home / "workflows"):

@@ -67,6 +67,26 @@ def test_a_script_with_its_arguments_and_exit_code(user: User) -> None:
     assert said.text == "['--x', 'a b', '1 2', '$HOME']\n"
 
 
+def test_a_provider_runs_without_a_workflow_unless_one_has_its_name(user: User) -> None:
+    user.write("say.py", "import sys\nprint(sys.argv[1:])\n")
+    assert user("run", "python", "say.py", "--x", "--", "-d", "$HOME").text == "['--x', '-d', '$HOME']\n"
+    said = user("run", "bash", "-c", 'mkdir out; echo "${{ run.name }}" > out/name; exit 3', "-a", "out", code=3)
+    assert said.text == ""
+    name = user.runs()[0]["name"]
+    assert user("artifacts", name).text.strip().endswith("out/name")
+    user.workflows("workflows: [{name: python, commands: [echo mine]}]")
+    assert user("run", "python").text == "mine\n"
+
+
+def test_a_provider_that_is_asked_wrongly_starts_nothing(user: User) -> None:
+    assert "did you mean `bash`?" in user("run", "bsh", "-c", "x", code=2).err
+    assert "lab takes no word like `x`" in user("run", "lab", "x", code=2).err
+    said = user("run", "bash", "-c", "x", "--memory", "16XB", "--ports", "0", code=2).err
+    assert "command line: `ports[0]` has the port 0" in said
+    assert "`XB` in `16XB` isn't a unit of size" in said
+    assert user.runs() == []
+
+
 def test_requirements_are_installed_for_the_job_alone(user: User) -> None:
     user.write("needs/setup.py", "from setuptools import setup\nsetup(name='tiny-need', py_modules=['tiny_need'])\n")
     user.write("needs/tiny_need.py", "SAID = 'found it'\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
@@ -13,15 +14,23 @@ import typer
 from dstack_cloud.cli import output, run_request, run_tables
 from dstack_cloud.cli.application import AsJson, Detach, Yes, application, takes
 from dstack_cloud.cli.failures import problem_line, say
-from dstack_cloud.cli.run_words import Words, refuse_unused
+from dstack_cloud.cli.run_words import Words, refuse_near_provider, refuse_unused
 from dstack_cloud.cli.run_words import arrange as arrange
-from dstack_cloud.cli.sources import read_sources
+from dstack_cloud.cli.sources import read_any, read_sources
 from dstack_cloud.client import Client
 from dstack_cloud.domain.variables import as_options
 from dstack_cloud.errors import DstackError, UsageError
 
 if TYPE_CHECKING:
-    from dstack_cloud.api.schemas import PlanView, ResumedView, RunRequest, RunView, VariableView, WorkflowView
+    from dstack_cloud.api.schemas import (
+        PlanView,
+        ResumedView,
+        RunRequest,
+        RunView,
+        SourceFile,
+        VariableView,
+        WorkflowView,
+    )
     from dstack_cloud.cli.following import Watch
     from dstack_cloud.client.listing import Listing
 
@@ -30,7 +39,9 @@ TAKES_REST = True
 app = application()
 
 
-Name = Annotated[str | None, typer.Argument(metavar="WORKFLOW", help="Its name. Without: lists what there is.")]
+Name = Annotated[
+    str | None, typer.Argument(metavar="WORKFLOW|PROVIDER", help="Its name. Without: lists what there is.")
+]
 Args = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="What ${{ run.args }} stands for.")]
 Tag = Annotated[str, typer.Option("-t", "--tag", metavar="TAG", show_default=False, help="A name for its outputs.")]
 Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K[=V]", help="A variable for the job.")]
@@ -74,7 +85,7 @@ class Options(NamedTuple):
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @takes(Options)
 def run(context: typer.Context, options: Options) -> None:
-    """Run a workflow and follow it. The exit code is the job's own."""
+    """Run a workflow, or a provider without one, and follow it. The exit code is the job's own."""
     if options.show_help:
         _explain(context, options.workflow)
     elif options.workflow is None and context.obj.rest:
@@ -90,11 +101,12 @@ def run(context: typer.Context, options: Options) -> None:
 
 def make_request(options: Options, words: Words) -> RunRequest:
     env = run_request.environment(options.env or [], os.environ)
+    files, args = _files_and_args(options, words)
     return {
-        "files": read_sources(Path.cwd()),
+        "files": files,
         "workflow": options.workflow or "",
         "variables": dict(words.variables),
-        "args": [*(options.args or []), *words.rest],
+        "args": args,
         "env": env,
         "tag": options.tag,
         "overrides": run_request.overrides(options.backend, options.spot, options.max_price, options.gpu),
@@ -105,11 +117,24 @@ def make_request(options: Options, words: Words) -> RunRequest:
     }
 
 
+def _files_and_args(options: Options, words: Words) -> tuple[list[SourceFile], list[str]]:
+    given = options.args or []
+    if words.provider is None:
+        refuse_near_provider(options.workflow or "")
+        return read_sources(Path.cwd()), [*given, *words.rest]
+    from dstack_cloud.cli import provider_words
+
+    file, args = provider_words.workflow_file(words.provider, given, words.rest)
+    return [*read_any(Path.cwd()), file], args
+
+
 def refuse_options(words: list[str], context: typer.Context) -> None:
     known = [name[2:] for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
     workflow = context.obj.workflow
-    variables = [variable["name"] for variable in workflow["variables"]] if workflow else []
-    run_request.refuse_misspelled(words, [*known, "on-demand", *variables])
+    others = [variable["name"] for variable in workflow["variables"]] if workflow else []
+    if context.obj.provider is not None:
+        others = context.obj.provider.spellings
+    run_request.refuse_misspelled(words, [*known, "on-demand", *others])
     if words[0].startswith("-"):
         raise UsageError(f"there is no option `{words[0]}`", "the workflow's name comes before what is meant for it")
     refuse_unused(words[1:], workflow, known)
@@ -271,9 +296,10 @@ def _print_workflows(workflows: list[WorkflowView]) -> None:
 
 
 def _explain(context: typer.Context, name: str | None) -> None:
-    """`run -h`: the usage and the workflows that are here; `run NAME -h`: that one."""
+    """`run -h`: the usage, the providers and the workflows that are here; `run NAME -h`: that one."""
     if name is None:
         print(context.get_help())
+        _print_providers()
         try:
             workflows = Client().check(read_sources(Path.cwd()))["workflows"]
         except DstackError as error:
@@ -282,6 +308,11 @@ def _explain(context: typer.Context, name: str | None) -> None:
         print("\nWorkflows here:")
         _print_workflows(workflows)
         return
+    if context.obj.provider is not None:
+        from dstack_cloud.cli import provider_help
+
+        print(provider_help.page(name))
+        return
     found = context.obj.workflow or Client().workflow(read_sources(Path.cwd()), name)
     print(f"{found['name']}: {found['help'] or 'no help given'}")
     _explain_provider(found["provider"])
@@ -289,6 +320,13 @@ def _explain(context: typer.Context, name: str | None) -> None:
     _explain_variables(found["variables"])
     args = " [ARGS]" if found["takes_args"] else ""
     print(f"\nUsage: dstack run {name} [OPTIONS]{args}  (`dstack run -h` lists dstack's own options)")
+
+
+def _print_providers() -> None:
+    from dstack_cloud.providers.registry import PROVIDERS
+
+    print("\nProviders, which run without a workflow (`dstack run PROVIDER -h`):")
+    print(textwrap.fill(", ".join(PROVIDERS), 78, initial_indent="  ", subsequent_indent="  "))
 
 
 def _explain_variables(variables: list[VariableView]) -> None:

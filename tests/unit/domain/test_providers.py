@@ -171,7 +171,8 @@ def test_a_workflow_is_found_by_name() -> None:
     with pytest.raises(NotFound) as caught:
         parsing.find(workflows, "trian")
     assert caught.value.hint == "did you mean `train`? workflows: train, lab"
-    with pytest.raises(NotAvailableYet, match="provider `bash` without a workflow"):
-        parsing.find(workflows, "bash")
+    with pytest.raises(NotFound) as caught:
+        parsing.find(workflows, "torchrn")
+    assert caught.value.hint == "did you mean `torchrun`? workflows: train, lab"
     with pytest.raises(NotFound):
         parsing.find([], "x")

@@ -1,0 +1,190 @@
+"""`dstack run PROVIDER …` without a workflow: its words become one, in a file that only this command has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from dstack_cloud.cli.failures import COMMAND_LINE
+from dstack_cloud.cli.option_values import value_of
+from dstack_cloud.domain.variables import form
+from dstack_cloud.errors import UsageError
+from dstack_cloud.providers.description import Description, describe
+from dstack_cloud.providers.registry import PROVIDERS
+
+if TYPE_CHECKING:
+    from dstack_cloud.api.schemas import SourceFile
+
+ARGS = "${{ run.args }}"
+# a field of every workflow → what help says of it; those of `resources` are named with it, lists may be given again
+FIELDS = {
+    "image": "a container image",
+    "commands": "what to run",
+    "entrypoint": "the image's entrypoint",
+    "python": "3.8 … 3.13",
+    "working_dir": "where it starts",
+    "home_dir": "the job's home folder",
+    "ports": "PORT or APP:LOCAL",
+    "artifacts": "a path that is saved",
+    "cache": "a path kept between runs",
+    "deps": "a workflow or :TAG whose outputs it needs",
+    "nodes": "how many machines run it together",
+    "resources.cpu": "cores, at least",
+    "resources.memory": "such as 16GB, at least",
+    "resources.disk": "such as 100GB, at least",
+    "resources.shm_size": "such as 8GB, at least",
+    "resources.regions": "a region to look in",
+    "resources.instance_types": "a type to choose from",
+    "max_duration": "such as 2h",
+    "retry": "for how long to look for a machine",
+}
+LISTS = ("ports", "artifacts", "cache", "deps", "resources.regions", "resources.instance_types")
+SHORT = {"-c": "commands", "-p": "ports", "-a": "artifacts", "-w": "working_dir"}
+# read as such where they are whole numbers or flags; every other value is a text
+PLAIN = ("nodes", "resources.cpu", "max_duration", "retry")
+# the field that the first word behind the name is, where it isn't the first option that must be there
+FIRST = {"docker": "image", "ray": "file"}
+_PLAIN = re.compile(r"[0-9]+|true|false")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A provider and what the options say, by field; what else stands on the command line comes later."""
+
+    provider: str
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str | None:
+        return first_of(describe(PROVIDERS[self.provider]))
+
+    @property
+    def spellings(self) -> list[str]:
+        return [name.replace("_", "-") for name in options_of(describe(PROVIDERS[self.provider]))]
+
+
+def first_of(described: Description) -> str | None:
+    required = (name for name, option in described.options.items() if option.required)
+    return FIRST.get(described.name) or next(required, None)
+
+
+def options_of(described: Description) -> dict[str, str]:
+    """Each spelling of an option, by `form` → the field that it is."""
+    common = {name.rpartition(".")[2]: name for name in FIELDS}
+    own = {form(spelled): name for spelled, name in described.spellings.items()}
+    return {**common, **own}
+
+
+def take(provider: str, words: Sequence[str]) -> tuple[Asked, list[str]]:
+    """What the options say, and the other words. Raises UsageError for one without a value, or given twice."""
+    known = options_of(describe(PROVIDERS[provider]))
+    fields: dict[str, list[str]] = {}
+    left: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        given, equals, value = word.removeprefix("--").partition("=")
+        name = known.get(form(given)) if word.startswith("--") else SHORT.get(word)
+        if name is None:
+            left.append(word)
+            continue
+        if word in SHORT or not equals:
+            value = value_of(word, words[position : position + 1], anything=word == "-c")
+            position += 1
+        if name in fields and name not in LISTS:
+            hint = "give it once; what is meant for the program stands behind `--`"
+            raise UsageError(f"`{word}` is given twice: {fields[name][0]} and {value}", hint)
+        fields.setdefault(name, []).append(value)
+    return Asked(provider, fields), left
+
+
+def workflow_file(asked: Asked, words: Sequence[str], rest: Sequence[str]) -> tuple[SourceFile, list[str]]:
+    """The workflow, of the provider's name, and its arguments. `words` stand behind the name, `rest` behind `--`. Raises UsageError
+    for words that have no place."""
+    described = describe(PROVIDERS[asked.provider])
+    fields = {name: list(values) for name, values in asked.fields.items()}
+    words = list(words)
+    first = asked.first
+    if first is not None and first not in fields and "commands" not in fields and words:
+        _refuse_option(words[0], described)
+        fields[first] = [words.pop(0)]
+    args = [*words, *rest]
+    _refuse_lack(fields, args, described)
+    if args:
+        _place_args(fields, args, described)
+    text = "\n".join(["workflows:", f"- name: {asked.provider}", f"  provider: {asked.provider}", *_lines(fields)])
+    return {"path": COMMAND_LINE, "text": text + "\n"}, args
+
+
+def _refuse_lack(fields: Mapping[str, Sequence[str]], args: Sequence[str], described: Description) -> None:
+    first, takes_words = first_of(described), "commands" in described.needs
+    there = "commands" in fields or first in fields or (takes_words and args)
+    if not there and (first is not None or takes_words):
+        raise UsageError(
+            f"{described.name} has nothing to run", f"say `dstack run {described.name} {usage(described)}`"
+        )
+
+
+def usage(described: Description) -> str:
+    first = first_of(described)
+    if described.name == "bash":
+        return "[OPTIONS] (-c COMMANDS | FILE [ARGS])"
+    if described.name == "docker":
+        return "[OPTIONS] IMAGE [COMMAND [ARGS]]"
+    if first is None:
+        return "[OPTIONS]"
+    args = " [ARGS]" if "args" in described.options else ""
+    return f"[OPTIONS] {first.upper()}{args}"
+
+
+def _place_args(fields: dict[str, list[str]], args: Sequence[str], described: Description) -> None:
+    """Where `${{ run.args }}` stands; commands that are given say it themselves."""
+    if "args" in described.options:
+        if "args" in fields:
+            raise UsageError("the arguments are given twice: with `--args` and as words", "keep one of them")
+        fields["args"] = [ARGS]
+    elif "commands" not in described.takes:
+        _refuse_option(args[0], described)
+        raise UsageError(f"{described.name} takes no word like `{args[0]}`", _usage_hint(described))
+    elif "commands" not in fields:
+        _refuse_option(args[0], described)
+        fields["commands"] = [f"bash {ARGS}" if described.name == "bash" else ARGS]
+
+
+def _refuse_option(word: str, described: Description) -> None:
+    if not word.startswith("-"):
+        return
+    spelled = {name: name.replace("_", "-") for name in options_of(described)}
+    near = get_close_matches(form(word.lstrip("-").partition("=")[0]), spelled, 1, 0.6)
+    hint = f"did you mean `--{spelled[near[0]]}`?" if near else _usage_hint(described)
+    raise UsageError(f"{described.name} has no option `{word}`", hint)
+
+
+def _usage_hint(described: Description) -> str:
+    return f"`dstack run {described.name} -h` says what it takes"
+
+
+def _lines(fields: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    nested = {name.partition(".")[2]: values for name, values in fields.items() if "." in name}
+    for name, values in fields.items():
+        if "." not in name:
+            yield f"  {name}: {_value(name, values)}"
+    if nested:
+        yield "  resources:"
+        yield from (f"    {name}: {_value(f'resources.{name}', values)}" for name, values in nested.items())
+
+
+def _value(name: str, values: Sequence[str]) -> str:
+    if name in LISTS or values == [ARGS]:
+        return f"[{', '.join(map(_quoted, values))}]"
+    return values[0] if name in PLAIN and _PLAIN.fullmatch(values[0]) else _quoted(values[0])
+
+
+def _quoted(text: str) -> str:
+    """With escapes for all that YAML might change."""
+    plain = (each if " " <= each <= "~" and each not in '"\\' else f"\\U{ord(each):08x}" for each in text)
+    return f'"{"".join(plain)}"'
