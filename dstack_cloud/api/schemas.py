@@ -179,7 +179,8 @@ class RemoteRequest(TypedDict):
 
 class PlannedJob(TypedDict):
     """`paths`: artifact and cache paths that must stay inside the working folder; `reads`: what must be in it. `needs` are those of its run by name, others by
-    id. `reused`: the id of the job whose outputs are used instead; else `why` it runs ("" where that isn't asked)."""
+    id. `reused`: the id of the job whose outputs are used instead; else `why` it runs ("" where that isn't asked). `nodes`: so many
+    machines run it together; an offer's price is that of one."""
 
     name: str
     provider: str
@@ -189,6 +190,7 @@ class PlannedJob(TypedDict):
     needs: list[str]
     reused: str
     why: str
+    nodes: int
     offers: list[OfferView]
 
 
@@ -267,6 +269,8 @@ class TagBody(TypedDict):
 
 
 class JobView(TypedDict):
+    """`node` is its rank among the `nodes` that run together, each a job of its own."""
+
     id: str
     name: str
     status: str
@@ -277,6 +281,8 @@ class JobView(TypedDict):
     submitted_at: float
     started_at: float | None
     finished_at: float | None
+    node: int
+    nodes: int
     ports: list[PortView]
     needs: list[NeedView]
     instances: list[InstanceView]

@@ -233,7 +233,7 @@ class Carrier:
             if name == ARTIFACTS:
                 # what an interrupted attempt leaves is where the next one goes on, and nobody's result yet
                 self._saves.finish(link, complete=state.reason != "interrupted")
-            elif output.get("changed", True):
+            elif self._errand.keeps_caches and output.get("changed", True):
                 caches.save_cache(self._store, self._errand.workflow, str(output["path"]), link.output(name))
         self._setups.finish(link, state)
         if state.reason == "aborted":

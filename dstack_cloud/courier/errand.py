@@ -28,7 +28,7 @@ class Errand:
     artifacts it is given.
 
     `restore`: the input `artifacts` is sent, from the job's newest manifest. `sync`: seconds between two saves of the
-    artifacts while the job runs; None: they are saved at its end only.
+    artifacts while the job runs; None: they are saved at its end only. `keeps_caches`: they are saved, not only restored.
     """
 
     attempt_id: str
@@ -41,6 +41,7 @@ class Errand:
     deps: tuple[JobPlace, ...] = ()
     restore: bool = False
     sync: float | None = None
+    keeps_caches: bool = True
 
     @property
     def place(self) -> AttemptPlace:

@@ -9,7 +9,7 @@ from dstack_cloud.domain.fingerprints import difference
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Dependency
 from dstack_cloud.domain.parsing.problems import Problem, nearest, shown
-from dstack_cloud.domain.runs import Job, Need
+from dstack_cloud.domain.runs import Job, Need, node_name
 from dstack_cloud.errors import ConfigurationError, NotFound
 
 
@@ -86,6 +86,18 @@ def _walk(first: str, needed: Callable[[str], Iterator[str]]) -> list[str]:
 
 def _problem(wrong: tuple[str, str], workflow: Workflow) -> Problem:
     return Problem(workflow.file, workflow.line, 0, f"{workflow.name}.deps", *wrong)
+
+
+def check_node_names(workflows: Sequence[Workflow]) -> None:
+    """Raises ConfigurationError where the job of one node of a workflow would be called as another workflow is."""
+    names = {workflow.name for workflow in workflows}
+    for workflow in workflows:
+        for node in range(1, workflow.nodes):
+            if (name := node_name(workflow.name, node)) in names:
+                raise ConfigurationError(
+                    f"node {node} of `{workflow.name}` would be called `{name}`, as another workflow is{_place(workflow)}",
+                    "rename one of the two",
+                )
 
 
 def _run_first(workflow: Workflow) -> Iterator[str]:

@@ -76,7 +76,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     _J.DOWNLOADING: frozenset({_J.RUNNING, _J.UPLOADING, _J.DONE}) | _LEAVING | _ENDINGS,
     _J.RUNNING: frozenset({_J.UPLOADING, _J.DONE}) | _LEAVING | _ENDINGS,
     _J.UPLOADING: frozenset({_J.DONE}) | _LEAVING | _ENDINGS,
-    _J.STOPPING: frozenset({_J.ABORTING, _J.DONE}) | _ENDINGS,
+    # back to pending: one of several nodes that was ended because another lost its machine
+    _J.STOPPING: frozenset({_J.ABORTING, _J.DONE, _J.PENDING}) | _ENDINGS,
     _J.ABORTING: frozenset({_J.ABORTED, _J.DONE, _J.FAILED, _J.STOPPED}),
     # only `dstack resume` and `dstack restart` do this: nothing comes back by itself
     **{status: frozenset({_J.PENDING}) for status in FINISHED},

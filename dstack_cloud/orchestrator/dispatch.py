@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from dstack_cloud.backends.base import Capabilities
@@ -12,6 +13,7 @@ from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.secrets import fill, gone
 from dstack_cloud.orchestrator.errands import errand_of
 from dstack_cloud.orchestrator.world import World
+from dstack_cloud.runner_bootstrap.payload.job import ALONE
 
 DEFAULT_PYTHON = "3.11"
 # what a job may run on a machine of its own when its workflow names no max_duration: 72 h, as the configuration's default says
@@ -61,8 +63,10 @@ def logins_of(world: World, job: Job) -> tuple[list[dict[str, str]], dict[str, s
     return logins, tokens
 
 
-def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabilities) -> dict[str, Any]:
-    """Confidential values are unsealed here, to go over the link and nowhere else. Raises ConfigurationError where that can't be."""
+def runner_job(
+    world: World, instance: Instance, job: Job, capabilities: Capabilities, nodes: Sequence[str] = ALONE
+) -> dict[str, Any]:
+    """`nodes`: the addresses of all that run it together. Confidential values are unsealed here, to go over the link and nowhere else. Raises ConfigurationError where that can't be."""
     spec = job.spec
     secrets = secrets_of(world, job)
     logins, tokens = logins_of(world, job)
@@ -105,4 +109,6 @@ def runner_job(world: World, instance: Instance, job: Job, capabilities: Capabil
         "grace": spec.grace,
         "ca_bundle": world.ca_bundle or (world.own_ca_bundle if capabilities.same_network else "") or None,
         "notice": capabilities.notice or None,
+        "node": job.node,
+        "nodes": list(nodes),
     }

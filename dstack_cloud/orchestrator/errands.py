@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from dstack_cloud import errors
 from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.orchestrator.world import StoreAccess, World
 from dstack_cloud.storage import artifacts, layout
+
+log = logging.getLogger(__name__)
 
 # between two saves of the artifacts of a job whose machine may be taken away at any time, and of one whose workflow says
 # `mount: true`; seconds
@@ -36,6 +41,7 @@ def errand_of(instance: Instance, job: Job) -> Errand:
         deps=tuple(layout.JobPlace(need.run, need.job) for need in job.needs if need.paths),
         restore=saves and instance.attempt > 1,
         sync=_sync(instance, job) if saves else None,
+        keeps_caches=job.node == 0,
     )
 
 
@@ -50,6 +56,17 @@ def with_contents(world: World, job: Job) -> Job:
     ]
     needs = tuple(replace(need, content=content) for need, content in zip(job.needs, found, strict=True))
     return replace(job, needs=needs)
+
+
+def withdraw_outputs(world: World, job: Job) -> None:
+    """Of an aborted job nothing is kept, also what its earlier attempts saved on the way. For one that no carrier serves."""
+    if job.status is not JobStatus.ABORTED or not job.spec.artifacts or not job.attempt:
+        return
+    try:
+        artifacts.withdraw(world.store_of(job), layout.JobPlace(job.run_name, job.name))
+    except errors.StoreError as error:
+        # a store that fails must not keep a job from being stopped
+        log.warning("the artifacts of %s stay: %s", job.id, error.summary)
 
 
 def _sync(instance: Instance, job: Job) -> float | None:

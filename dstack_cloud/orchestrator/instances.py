@@ -10,14 +10,15 @@ from dstack_cloud.backends.base import Health, Observed
 from dstack_cloud.domain.refusals import code_of
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_instance
-from dstack_cloud.orchestrator import plan, turns
+from dstack_cloud.orchestrator import plan, together, turns
 from dstack_cloud.orchestrator.couriers import Couriers
 from dstack_cloud.orchestrator.dispatch import runner_job
-from dstack_cloud.orchestrator.jobs import withdraw_outputs
+from dstack_cloud.orchestrator.errands import withdraw_outputs
 from dstack_cloud.orchestrator.launching import launch_of, lifetime_of
 from dstack_cloud.orchestrator.placement import clock_text
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
+from dstack_cloud.runner_bootstrap.payload.job import ALONE
 
 log = logging.getLogger(__name__)
 
@@ -143,19 +144,19 @@ def _refuse(world: World, instance: Instance, wrong: str) -> None:
 
 
 def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> None:
-    if instance.wrong and _overdue(world, instance):
+    if instance.wrong and _overdue(world, instance, job):
         # a step that fails in a way that nobody foresaw isn't taken for ever
         _end(world, instance, Ending.FAILED, instance.wrong)
         return
     observed = _observe(world, instance)
     if observed is None:
-        _wait_for_boot(world, instance, "its backend can't say how it is")
+        _wait_for_boot(world, instance, job, "its backend can't say how it is")
     elif observed.health is Health.GONE and not _settling(world, instance):
         _gone(world, couriers, instance, observed)
-    elif not observed.endpoint:
-        _wait_for_boot(world, instance, "it got no address")
+    elif not observed.endpoint or (job.spec.nodes > 1 and not observed.address):
+        _wait_for_boot(world, instance, job, "it got no address")
     else:
-        _hand_over(world, couriers, replace(instance, endpoint=observed.endpoint), job)
+        _hand_over(world, couriers, replace(instance, endpoint=observed.endpoint), job, observed.address)
 
 
 def _settling(world: World, instance: Instance) -> bool:
@@ -164,20 +165,24 @@ def _settling(world: World, instance: Instance) -> bool:
     return remote and world.clock() - (instance.started_at or 0.0) < world.timing.settle
 
 
-def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job) -> None:
+def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job, address: str) -> None:
+    """One of several nodes waits until the machines of all are up."""
     backend = world.backend_of(instance)
     try:
         link = world.links.open(instance)
-        link.submit(runner_job(world, instance, job, backend.capabilities))
+        nodes = _nodes(world, instance, job, address)
+        if not nodes:
+            return
+        link.submit(runner_job(world, instance, job, backend.capabilities, nodes))
     except LinkError as error:
         if error.unreachable:
-            _wait_for_boot(world, instance, str(error))
+            _wait_for_boot(world, instance, job, str(error))
         else:
             _end(world, instance, Ending.FAILED, str(error))
     except errors.DstackError as error:
         # what asking again can't mend: another machine's host key, an environment that can't be unsealed
         if error.retryable:
-            _wait_for_boot(world, instance, error.summary)
+            _wait_for_boot(world, instance, job, error.summary)
         else:
             _end(world, instance, Ending.FAILED, error.summary)
     else:
@@ -186,15 +191,33 @@ def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job) -
         couriers.ensure(busy, job)
 
 
-def _wait_for_boot(world: World, instance: Instance, why: str) -> None:
-    if _overdue(world, instance):
+def _nodes(world: World, instance: Instance, job: Job, address: str) -> list[str]:
+    """Where all nodes are reached, once all machines are up; else it is recorded that this one is, and the step is over."""
+    if job.spec.nodes == 1:
+        return list(ALONE)
+    if instance.address:
+        nodes = together.addresses(world, job)
+        if not nodes:
+            world.save_instance(replace(instance, wrong=""), next_check_in=world.timing.poll)
+        return nodes
+    world.save_instance(replace(instance, wrong="", address=address), next_check_in=world.timing.poll)
+    if together.addresses(world, job):
+        together.wake_machines(world, job)
+    return []
+
+
+def _wait_for_boot(world: World, instance: Instance, job: Job, why: str) -> None:
+    if _overdue(world, instance, job):
         _end(world, instance, Ending.MUTE, f"no answer within {world.timing.boot:.0f} s: {why}")
         return
     world.save_instance(instance, next_check_in=_pause(world, instance.started_at or world.clock()))
 
 
-def _overdue(world: World, instance: Instance) -> bool:
+def _overdue(world: World, instance: Instance, job: Job) -> bool:
+    """One that was up, and waits for other nodes, isn't blamed for the time that these take."""
     started, now = instance.started_at, world.clock()
+    if instance.address:
+        started = together.last_started(world, job)
     return started is not None and world.awake.count(now - started, now) > world.timing.boot
 
 

@@ -73,11 +73,13 @@ def _closed(refused: Iterable[Instance]) -> _Closed:
 
 
 def refused_in(launches: Sequence[Instance], attempt: int, round_: int) -> list[Instance]:
-    return [
+    """One an offer, however many nodes it was tried for."""
+    refused = [
         launch
         for launch in launches
         if launch.attempt == attempt and launch.round == round_ and launch.status is InstanceStatus.REFUSED
     ]
+    return list({launch.offer.key: launch for launch in refused}.values())
 
 
 def burnt(launches: Iterable[Instance]) -> frozenset[OfferKey]:

@@ -55,9 +55,11 @@ class RunnerReport:
 
 
 def launch_attempt(job: Job, launches: Sequence[Instance]) -> int:
-    """The number of the attempt that the next launch belongs to: refused launches use up none."""
-    used = [launch for launch in launches if launch.attempt == job.attempt]
-    if job.attempt and all(launch.status is InstanceStatus.REFUSED for launch in used):
+    """The number of the attempt that the next launch belongs to: refused launches use up none, also where only one of several
+    nodes was refused its machine."""
+    last = {launch.job_id: launch for launch in launches if launch.attempt == job.attempt}
+    refused = not last or any(launch.status is InstanceStatus.REFUSED for launch in last.values())
+    if job.attempt and refused:
         return job.attempt
     return job.attempt + 1
 
@@ -143,6 +145,18 @@ def timed(job: Job, report: RunnerReport, now: float) -> Job:
     return replace(job, ran=job.ran + min(report.ran, longest), running_since=None, started_at=job.started_at or since)
 
 
+def go_on(job: Job, ended: Instance, launches: Sequence[Instance], longest: int | None, now: float) -> Job:
+    """After its machine was taken back or lost: back to the search for one, or the end, where it was asked to stop, has no time
+    left (`longest`: seconds that it may run), or loses every machine. `launches` are all of its, that one as it ended."""
+    if job.stop_request:
+        return stopped(job, now)
+    if longest is not None and ran_for(job, now) >= longest:
+        return finish(job, JobStatus.FAILED, now, reason="max_duration", message=OUT_OF_TIME)
+    if why := too_many_lost(since_resumed(job, launches)):
+        return finish(job, JobStatus.FAILED, now, reason="lost", message=why)
+    return resubmitted(job, ended, ended.ending, now)
+
+
 def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job:
     """The job goes on elsewhere, as its next attempt."""
     what = "interrupted" if ending is Ending.INTERRUPTED else "the machine was lost"
@@ -190,7 +204,7 @@ def since_resumed(job: Job, launches: Sequence[Instance]) -> list[Instance]:
 
 def too_many_lost(launches: Sequence[Instance]) -> str:
     """Why the job isn't tried on yet another machine; "" while it is."""
-    tried = [launch for launch in launches if launch.status is not InstanceStatus.REFUSED]
+    tried = _one_an_attempt([launch for launch in launches if launch.status is not InstanceStatus.REFUSED])
     lost = [launch for launch in tried if launch.ending in (Ending.LOST, Ending.MUTE)]
     mute = [launch for launch in tried[-MOST_MUTE:] if launch.ending is Ending.MUTE]
     if len(mute) >= MOST_MUTE:
@@ -198,6 +212,15 @@ def too_many_lost(launches: Sequence[Instance]) -> str:
     if len(lost) >= MOST_LOST:
         return f"{len(lost)} machines were lost without notice: {_each(lost)}"
     return ""
+
+
+def _one_an_attempt(launches: Sequence[Instance]) -> list[Instance]:
+    """Of several nodes one that ended before its job did, where there is one."""
+    chosen: dict[int, Instance] = {}
+    for launch in launches:
+        if launch.attempt not in chosen or chosen[launch.attempt].ending is Ending.NONE:
+            chosen[launch.attempt] = launch
+    return list(chosen.values())
 
 
 def _each(launches: Sequence[Instance]) -> str:
@@ -222,8 +245,11 @@ def unsaved(
 
 
 def wanted(instance: Instance, job: Job | None) -> bool:
-    """Whether the instance still has work: its job is unfinished and is this instance's."""
-    return job is not None and not job.status.finished and job.instance_id == instance.id
+    """Whether the instance still has work: its job is unfinished and is this instance's, and isn't to end before it began."""
+    if job is None or job.status.finished or job.instance_id != instance.id:
+        return False
+    coming = instance.status in (InstanceStatus.REQUESTED, InstanceStatus.STARTING)
+    return not (coming and job.status in (JobStatus.STOPPING, JobStatus.ABORTING))
 
 
 def lost_message(instance: Instance) -> str:

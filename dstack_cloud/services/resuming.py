@@ -18,11 +18,13 @@ from dstack_cloud.storage.logs import LogReader
 
 
 def resume(context: Context, project: str, name: str) -> schemas.ResumedView:
-    """One job goes on, with the artifacts that it saved. Raises UsageError where `name` stands for several, Conflict while it runs."""
-    run, jobs = runs.find(context, project, name)
-    if len(jobs) > 1:
-        known = ", ".join(job.id for job in jobs)
-        raise errors.UsageError(f"{name} has {len(jobs)} jobs", f"name one: {known}; or `dstack restart {name}`")
+    """One job goes on, with all of its nodes and the artifacts that it saved. Raises UsageError where `name` stands for several,
+    Conflict while it runs."""
+    run, jobs = runs.find_whole(context, project, name)
+    if len({job.spec.workflow for job in jobs}) > 1:
+        named = [job.id for job in jobs if job.node == 0]
+        known = ", ".join(named)
+        raise errors.UsageError(f"{name} has {len(named)} jobs", f"name one: {known}; or `dstack restart {name}`")
     return _start_again(context, run, jobs, clear=False)
 
 

@@ -13,10 +13,11 @@ from dstack_cloud.api import schemas
 from dstack_cloud.domain.git import GitState, without_credentials
 from dstack_cloud.domain.names import new_run_name
 from dstack_cloud.domain.repositories import Stale
-from dstack_cloud.domain.runs import CodeRef, Job, Run, StopRequest
+from dstack_cloud.domain.runs import CodeRef, Job, Run, StopRequest, node_name
 from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.services import views
 from dstack_cloud.services.context import Context
+from dstack_cloud.services.pipelines import PlannedJob
 from dstack_cloud.services.workflows import Plan, plan_run
 from dstack_cloud.storage import code, layout
 
@@ -95,25 +96,33 @@ def add(context: Context, run: Run, jobs: Sequence[Job]) -> bool:
 
 def _jobs(context: Context, run: Run, plan: Plan) -> list[Job]:
     return [
-        Job(
-            id=f"{run.name}.{planned.spec.workflow}",
-            run_id=run.id,
-            project=run.project,
-            run_name=run.name,
-            name=planned.spec.workflow,
-            spec=planned.spec,
-            code=run.code,
-            sealed=context.sealer.seal(planned.confidential),
-            status=JobStatus.SUBMITTED,
-            submitted_at=run.created_at,
-            next_check_at=run.created_at,
-            needs=planned.needs,
-            fingerprint=planned.step.fingerprint,
-            parts=dict(planned.step.parts),
-        )
+        _job(context, run, planned, node)
         for planned in plan.jobs
         if planned.reused is None
+        for node in range(planned.spec.nodes)
     ]
+
+
+def _job(context: Context, run: Run, planned: PlannedJob, node: int) -> Job:
+    """Of several nodes the first is what stands for all: it alone is looked for to be used again, and its ports are forwarded."""
+    name = node_name(planned.spec.workflow, node)
+    return Job(
+        id=f"{run.name}.{name}",
+        run_id=run.id,
+        project=run.project,
+        run_name=run.name,
+        name=name,
+        spec=planned.spec if node == 0 else planned.spec.model_copy(update={"ports": ()}),
+        code=run.code,
+        sealed=context.sealer.seal(planned.confidential),
+        status=JobStatus.SUBMITTED,
+        submitted_at=run.created_at,
+        next_check_at=run.created_at,
+        needs=planned.needs,
+        fingerprint=planned.step.fingerprint if node == 0 else "",
+        parts=dict(planned.step.parts) if node == 0 else {},
+        node=node,
+    )
 
 
 def free_name(context: Context) -> str:
@@ -154,23 +163,38 @@ def list_runs(context: Context, project: str, *, everything: bool, last: int | N
 
 
 def find(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
-    """A run by its name, with its jobs; or by the id of one job, with that one. Raises NotFound."""
+    """A run by its name, with its jobs; or by the id of one job, with that one, which of several nodes are all of them
+    (`shady-1.train`) or one (`shady-1.train.0`). Raises NotFound."""
     context.project(project)
     run_name, _, job_name = name.partition(".")
     run = context.world.database.runs.get(project, run_name)
     if run is None:
         raise errors.NotFound(f"there is no run {run_name!r}", "`dstack ps -a` lists all runs")
     jobs = context.world.database.jobs.of_runs([run.id])
-    chosen = [job for job in jobs if not job_name or job.name == job_name]
+    chosen = [job for job in jobs if not job_name or job_name in _called(job)]
     if not chosen:
         known = ", ".join(job.id for job in jobs)
         raise errors.NotFound(f"the run {run_name} has no job {job_name!r}", f"it has: {known}")
     return run, chosen
 
 
+def _called(job: Job) -> tuple[str, ...]:
+    if job.spec.nodes == 1:
+        return (job.name,)
+    return job.spec.workflow, f"{job.spec.workflow}.{job.node}"
+
+
+def find_whole(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
+    """As `find`, and where it is one of several nodes, with all of them: what is done to one is done to all."""
+    run, chosen = find(context, project, name)
+    workflows = {job.spec.workflow for job in chosen}
+    jobs = context.world.database.jobs.of_runs([run.id])
+    return run, [job for job in jobs if job.spec.workflow in workflows]
+
+
 def stop(context: Context, project: str, name: str, *, abort: bool) -> schemas.RunView:
     """Asks all its unfinished jobs (or the one named) to stop. A finished run is no error: nothing is left to stop."""
-    run, jobs = find(context, project, name)
+    run, jobs = find_whole(context, project, name)
     for job in jobs:
         _request_stop(context, job.id, "abort" if abort else "stop")
     return view(context, run)

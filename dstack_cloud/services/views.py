@@ -54,6 +54,8 @@ def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.Job
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "node": job.node,
+        "nodes": job.spec.nodes,
         "ports": [{"app": port.app, "local": port.local} for port in job.spec.ports],
         "needs": [{"id": need.id, "how": need.how, "given": need.given} for need in job.needs],
         "instances": [instance_view(instance) for instance in instances],

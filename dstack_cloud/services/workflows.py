@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
+from dstack_cloud.backends.base import offers_of
 from dstack_cloud.domain import fingerprints, parsing, providers
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
-from dstack_cloud.domain.pipelines import pipeline, unplannable
+from dstack_cloud.domain.pipelines import check_node_names, pipeline, unplannable
 from dstack_cloud.domain.resources import Offer, Requirements, allowed
 from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
@@ -104,6 +105,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     _check_args(workflow, request["args"])
     _check_given_tag(request["tag"])
     workflows = pipeline(checked.workflows, workflow)
+    check_node_names(workflows)
     known: list[str] = []
     for each in workflows:
         if (wanted := providers.secrets_of(each)) or each is workflow:
@@ -187,7 +189,7 @@ def _offers(context: Context, project: str, spec: JobSpec) -> list[Offer]:
     refusals: list[errors.BackendError] = []
     for name in spec.requirements.backends:
         try:
-            found = context.backends(project)[name].offers(spec.requirements)
+            found = offers_of(context.backends(project)[name], spec.requirements)
             offers += [offer for offer in found if allowed(offer, spec.requirements)]
         except errors.BackendError as error:
             refusals.append(error)
@@ -259,6 +261,7 @@ def _job_view(job: PlannedJob) -> schemas.PlannedJob:
         "needs": [need.job if need.run == RUN else need.id for need in job.needs],
         "reused": "" if job.reused is None else job.reused.id,
         "why": job.why,
+        "nodes": spec.nodes,
         "offers": [views.offer_view(offer) for offer in job.offers],
     }
 

@@ -73,6 +73,14 @@ def test_a_field_of_a_later_version_is_refused_not_ignored(user: User) -> None:
     refused(user, "run", "train", says="not available yet")
 
 
+def test_nodes_that_could_not_reach_each_other(user: User) -> None:
+    user.workflows(
+        "workflows: [{name: train, nodes: 2, commands: [ls]}, {name: train.1, commands: [ls], deps: [train]}]"
+    )
+    refused(user, "run", "train", says="no network in which 2 machines reach each other")
+    refused(user, "run", "train.1", says="node 1 of `train` would be called `train.1`")
+
+
 def test_dependencies_that_can_not_be(user: User) -> None:
     user.workflows("workflows: [{name: a, commands: [ls], deps: [b]}, {name: b, commands: [ls], deps: [a, c]}]")
     said = user("validate", code=2).text

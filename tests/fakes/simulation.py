@@ -21,7 +21,7 @@ from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
-from dstack_cloud.domain.runs import Instance, Job, Need, Run
+from dstack_cloud.domain.runs import Instance, Job, Need, Run, node_name
 from dstack_cloud.domain.secrets import Secret
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs
@@ -30,6 +30,7 @@ from dstack_cloud.orchestrator.reap import reap
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.storage import layout
 from dstack_cloud.storage.store import open_store
+from tests.fakes.nodes import check_nodes
 
 
 class Crash(BaseException):
@@ -101,7 +102,7 @@ class SimBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(containers=True, default_image=None, remote=self.remote)
+        return Capabilities(containers=True, default_image=None, remote=self.remote, private_network=True)
 
     def validate(self) -> list[Finding]:
         return []
@@ -142,7 +143,9 @@ class SimBackend:
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         self.chance.before()
         return {
-            ref: Observed(ref, Health.RUNNING, "unix:x") if ref in self.machines else Observed(ref, Health.GONE)
+            ref: Observed(ref, Health.RUNNING, "unix:x", address=f"10.{ref}")
+            if ref in self.machines
+            else Observed(ref, Health.GONE)
             for ref in refs
         }
 
@@ -167,6 +170,8 @@ class SimRunners:
     reasons: dict[str, str] = field(default_factory=dict)
     life: tuple[str, ...] = ("downloading", "running", "running", "uploading", "finished")
     keys: set[str] = field(default_factory=set)
+    # what each was told of the nodes with which it works
+    nodes: dict[str, list[str]] = field(default_factory=dict)
 
     def working(self) -> list[str]:
         """Whose machine is there and whose job hasn't ended."""
@@ -200,6 +205,7 @@ class SimLink:
         self.runners.chance.before()
         if self.instance_id not in self.runners.phases:
             self.runners.started[self.instance_id] += 1
+            self.runners.nodes[self.instance_id] = list(job["nodes"])  # type: ignore[call-overload]
             self.runners.phases[self.instance_id] = list(self.runners.life)
         self.runners.chance.after()
 
@@ -265,18 +271,22 @@ class Simulation:
             observations=Observations(spacing=0.0),
         )
 
-    def submit(self, needs: tuple[str, ...] = (), **changes: Any) -> Job:
+    def submit(self, needs: tuple[str, ...] = (), nodes: int = 1, **changes: Any) -> Job:
         """`changes` of the job's specification."""
         self.database.runs.add(Run("r", "main", "shady-1", "train", None))
-        return self.add("train", needs, **changes)
+        return self.add("train", needs, nodes, **changes)
 
-    def add(self, name: str, needs: tuple[str, ...] = (), **changes: Any) -> Job:
-        """Another job of the run, after those that it needs."""
-        spec = JobSpec(workflow=name, provider="bash", requirements=Requirements(backends=("sim",)), **changes)
+    def add(self, name: str, needs: tuple[str, ...] = (), nodes: int = 1, **changes: Any) -> Job:
+        """Another job of the run, after those that it needs; the first of its nodes."""
+        wanted = Requirements(backends=("sim",), nodes=nodes)
+        spec = JobSpec(workflow=name, provider="bash", requirements=wanted, **changes)
         waits = tuple(Need("shady-1", other) for other in needs)
-        job = Job(f"shady-1.{name}", "r", "main", "shady-1", name, spec, submitted_at=self.now, needs=waits)
-        self.database.jobs.add(replace(job, status=JobStatus.SUBMITTED))
-        return job
+        base = Job(f"shady-1.{name}", "r", "main", "shady-1", name, spec, submitted_at=self.now, needs=waits)
+        for node in range(nodes):
+            called = node_name(name, node)
+            job = replace(base, id=f"shady-1.{called}", name=called, node=node, status=JobStatus.SUBMITTED)
+            self.database.jobs.add(job)
+        return base
 
     def job(self, name: str = "train") -> Job:
         job = self.database.jobs.get(f"shady-1.{name}")
@@ -320,6 +330,8 @@ class Simulation:
         assert all(count == 1 for count in ran.values()), "an attempt's number was used twice"
         needed = [self.job(need.job).status for need in job.awaited]
         assert not launches or set(needed) <= {JobStatus.DONE}, "a machine was asked for before its time"
+        if job.spec.nodes > 1:
+            check_nodes(self, job, launches)
 
     def launches(self, name: str = "train") -> list[Instance]:
         return self.database.instances.of_jobs([self.job(name).id])

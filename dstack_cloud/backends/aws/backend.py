@@ -119,11 +119,13 @@ class AwsBackend:
         subnet = subnets.get(launch.offer.zone) if launch.offer.zone else next(iter(subnets.values()))
         if subnet is None:
             raise NoCapacity(f"there is no subnet in {launch.offer.zone}", cloud_code="NoSubnet")
-        images = self._config.images
+        images, groups = self._config.images, [self._network.group(region, subnet.vpc)]
+        if launch.nodes > 1:
+            groups.append(self._network.mesh(region, subnet.vpc))
         return Place(
             image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
             subnet=subnet,
-            group=self._network.group(region, subnet.vpc),
+            groups=tuple(groups),
             profile=self._identity.profile(launch.store),
         )
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
+from dstack_cloud.errors import InvalidConfiguration
 from dstack_cloud.ssh.endpoint import Trust
 
 
@@ -121,6 +122,16 @@ class Backend(Protocol):
     def terminate(self, refs: Sequence[str]) -> None:
         """Succeeds when it is gone already. May return before the machine is gone: inspect tells."""
         ...
+
+
+def offers_of(backend: Backend, requirements: Requirements) -> list[Offer]:
+    """What fits. Raises InvalidConfiguration also where several machines are to work together and couldn't reach each other."""
+    if requirements.nodes > 1 and not backend.capabilities.private_network:
+        raise InvalidConfiguration(
+            f"{backend.name} has no network in which {requirements.nodes} machines reach each other",
+            "use a cloud, or `--backend sandbox` to rehearse it on this computer",
+        )
+    return backend.offers(requirements)
 
 
 @runtime_checkable

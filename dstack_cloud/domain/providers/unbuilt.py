@@ -9,7 +9,6 @@ from dstack_cloud.errors import NotAvailableYet
 
 _USES: dict[str, Callable[[Workflow], bool]] = {
     "schedule": lambda workflow: workflow.schedule is not None,
-    "nodes": lambda workflow: workflow.nodes > 1,
     "sweep": lambda workflow: workflow.sweep is not None,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,16 @@ def test_the_same_key_in_other_words(
     assert backend.create(launch) == ref
     with pytest.raises(Unavailable, match="in other words"):
         backend.create(Launch(key="another", offer=launch.offer))
+
+
+def test_a_node_of_several_is_in_both_groups_and_tells_its_private_address(
+    backend: AwsBackend, launch: Launch, cloud: MotoCloud, installation: str
+) -> None:
+    ref = backend.create(replace(launch, nodes=2))
+    described = cloud.ec2().describe_instances(InstanceIds=[ref.partition("/")[2]])["Reservations"][0]["Instances"][0]
+    names = {each["GroupName"] for each in described["NetworkInterfaces"][0]["Groups"]}
+    assert names == {f"dstack-{installation}", f"dstack-{installation}-nodes"}
+    assert backend.inspect([ref])[ref].address == described["PrivateIpAddress"]
 
 
 def test_a_group_that_was_removed_is_made_again(backend: AwsBackend, launch: Launch, cloud: MotoCloud) -> None:

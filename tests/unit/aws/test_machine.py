@@ -10,7 +10,7 @@ from dstack_cloud.backends.aws.resources.network import Subnet
 from dstack_cloud.backends.base import Health, Launch
 from dstack_cloud.domain.resources import Machine, Offer
 
-PLACE = Place(Image("ami-1", "/dev/sda1", 8 * GIB), Subnet("subnet-1", "eu-west-3a", "vpc-1"), "sg-1", "")
+PLACE = Place(Image("ami-1", "/dev/sda1", 8 * GIB), Subnet("subnet-1", "eu-west-3a", "vpc-1"), ("sg-1",), "")
 OFFER = Offer(
     backend="aws",
     region="eu-west-3",

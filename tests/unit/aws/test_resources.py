@@ -70,6 +70,18 @@ def test_one_group_that_opens_ssh_to_the_named_networks_only(config: AwsConfig, 
     assert TAGS[0] in group["Tags"]
 
 
+def test_machines_that_work_together_reach_each_other_and_nobody_else_does(config: AwsConfig, cloud: MotoCloud) -> None:
+    here = network(config)
+    vpc = next(iter(here.subnets(REGION).values())).vpc
+    mesh = here.mesh(REGION, vpc)
+    assert mesh == network(config).mesh(REGION, vpc) != here.group(REGION, vpc)
+    (group,) = cloud.ec2().describe_security_groups(GroupIds=[mesh])["SecurityGroups"]
+    (rule,) = group["IpPermissions"]
+    assert (rule["IpProtocol"], rule["IpRanges"]) == ("-1", [])
+    assert [each["GroupId"] for each in rule["UserIdGroupPairs"]] == [mesh]
+    assert TAGS[0] in group["Tags"]
+
+
 def test_by_default_only_this_computer_may_come(config: AwsConfig, cloud: MotoCloud) -> None:
     here = network(config)
     made = here.group(REGION, next(iter(here.subnets(REGION).values())).vpc)

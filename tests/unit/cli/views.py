@@ -29,7 +29,7 @@ def job(status: str = "running", exit_code: int | None = None, message: str = ""
     return {
         "id": "shady-1.train", "name": "train", "status": status, "attempt": attempt, "exit_code": exit_code, "reason": "",
         "message": message, "submitted_at": now - 310.5, "started_at": now - 185.5, "finished_at": now if ended else None,
-        "ports": [{"app": 8000, "local": 8001}], "needs": [], "instances": [instance()], "cost": 0.25,
+        "node": 0, "nodes": 1, "ports": [{"app": 8000, "local": 8001}], "needs": [], "instances": [instance()], "cost": 0.25,
     }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> 
         "variables": {},
         "jobs": [
             {
-                "name": "train", "provider": "bash", "image": None, "paths": paths or [], "reads": [], "needs": [], "reused": "", "why": "",
+                "name": "train", "provider": "bash", "image": None, "paths": paths or [], "reads": [], "needs": [], "reused": "", "why": "", "nodes": 1,
                 "offers": [
                     {"backend": "local", "region": "", "zone": "", "instance_type": "local", "resources": "2 CPUs",
                      "spot": False, "price": 0.0},

@@ -118,9 +118,11 @@ def test_an_argument_cannot_lead_a_path_outside() -> None:
     ("fields", "named"),
     [
         ("schedule: '@daily'", "`schedule`"),
-        ("nodes: 2", "`nodes`"),
         ("sweep: {parameters: {a: [1]}}", "`sweep`"),
-        ("nodes: 2\nschedule: '@daily'", "`schedule`, `nodes`, which are not available yet"),
+        (
+            "sweep: {parameters: {a: [1]}}\nschedule: '@daily'",
+            "`schedule`, `sweep`, which are not available yet",
+        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(fields: str, named: str) -> None:

@@ -15,7 +15,7 @@ from dstack_cloud.backends.base import Capabilities, Owned
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
-from dstack_cloud.orchestrator import instances, jobs
+from dstack_cloud.orchestrator import instances, jobs, reports
 from dstack_cloud.orchestrator.dispatch import DEFAULT_MAX_DURATION, longest_run
 from dstack_cloud.orchestrator.reap import find_orphans, reap
 from dstack_cloud.storage.layout import AttemptPlace
@@ -269,7 +269,7 @@ def test_a_machines_clock_counts_within_ours(tmp_path: Path, told: float | None,
     }
     simulation.store.put(place.status, json.dumps(state).encode())
     simulation.now += 0.5
-    report = jobs.read_report(simulation.world, simulation.job(), machine)
+    report = reports.read_report(simulation.world, simulation.job(), machine)
     assert report is not None and report.started_at == kept
 
 

@@ -66,7 +66,8 @@ def test_lost_machines_from_before_count_no_more(tmp_path: Path) -> None:
     world = remote(tmp_path)
     until_running(world)
     (one,) = world.launches()
-    lost = [replace(one, ending=Ending.LOST, wrong="gone", created_at=float(n)) for n in range(plan.MOST_LOST)]
+    gone = replace(one, ending=Ending.LOST, wrong="gone")
+    lost = [replace(gone, attempt=n + 1, created_at=float(n)) for n in range(plan.MOST_LOST)]
     failed = plan.finish(world.job(), JobStatus.FAILED, world.now)
     assert plan.too_many_lost(plan.since_resumed(failed, lost))
     again = plan.resumed(failed, 5.0)

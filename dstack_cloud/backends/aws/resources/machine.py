@@ -41,11 +41,11 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where and what a machine is made of. `profile` is its identity's name, "" for none."""
+    """Where and what a machine is made of. `groups` are security groups; `profile` is its identity's name, "" for none."""
 
     image: Image
     subnet: Subnet
-    group: str
+    groups: tuple[str, ...]
     profile: str
 
 
@@ -73,7 +73,7 @@ def request(config: AwsConfig, installation: str, launch: Launch, place: Place) 
             {
                 "DeviceIndex": 0,
                 "SubnetId": place.subnet.id,
-                "Groups": [place.group],
+                "Groups": list(place.groups),
                 "AssociatePublicIpAddress": config.public_ip,
                 "DeleteOnTermination": True,
             }

@@ -1,4 +1,5 @@
-"""Where machines are put: subnets that are there already, and one security group of ours in each VPC."""
+"""Where machines are put: subnets that are there already, and security groups of ours in each VPC: one for all, and one more for
+machines that work together."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from dstack_cloud.backends.aws.errors import translated
 from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
 if TYPE_CHECKING:
-    from types_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef
+    from types_boto3_ec2.type_defs import FilterTypeDef, IpPermissionTypeDef, IpRangeTypeDef, TagTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Network:
         self._lock = threading.Lock()
         self._subnets: dict[str, tuple[float, Mapping[str, Subnet]]] = {}
         self._groups: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._meshes: dict[tuple[str, str], str] = {}
         self._address: tuple[float, str] = (0.0, "")
 
     def subnets(self, region: str) -> Mapping[str, Subnet]:
@@ -62,7 +64,7 @@ class Network:
         key = (region, vpc, allowed)
         with self._lock:
             if key not in self._groups:
-                made = self._made(region, vpc)
+                made = self._made(region, vpc, self._name, "SSH to the machines of dstack-cloud")
                 opened = [self._open(region, made, network) for network in allowed]
                 if any(opened):
                     self._close_others(region, made, allowed)
@@ -70,6 +72,15 @@ class Network:
                     self._groups = {known: group for known, group in self._groups.items() if known[:2] != key[:2]}
                 self._groups[key] = made
             return self._groups[key]
+
+    def mesh(self, region: str, vpc: str) -> str:
+        """The id of the security group there whose members reach each other at every port, and are reached by nobody else."""
+        with self._lock:
+            if (region, vpc) not in self._meshes:
+                made = self._made(region, vpc, f"{self._name}-nodes", "machines of dstack-cloud that work together")
+                self._allow(region, made, {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": made}]})
+                self._meshes[region, vpc] = made
+            return self._meshes[region, vpc]
 
     def let_in(self, region: str) -> None:
         """This computer may have another address than when the machines there were made: they are reached from it all the
@@ -87,6 +98,7 @@ class Network:
         with self._lock:
             self._subnets.pop(region, None)
             self._groups = {key: group for key, group in self._groups.items() if key[0] != region}
+            self._meshes = {key: group for key, group in self._meshes.items() if key[0] != region}
 
     def _look(self, region: str) -> Mapping[str, Subnet]:
         config = self._client.config
@@ -118,13 +130,13 @@ class Network:
             f"make one (`aws ec2 create-default-vpc --region {region}`), or name your own `subnets` or `vpc`",
         )
 
-    def _made(self, region: str, vpc: str) -> str:
+    def _made(self, region: str, vpc: str, name: str, description: str) -> str:
         ec2 = self._client.ec2(region)
         try:
             with translated(f"{region} {vpc}"):
                 return ec2.create_security_group(
-                    GroupName=self._name,
-                    Description="SSH to the machines of dstack-cloud",
+                    GroupName=name,
+                    Description=description,
                     VpcId=vpc,
                     TagSpecifications=[{"ResourceType": "security-group", "Tags": self._tags}],
                 )["GroupId"]
@@ -132,31 +144,32 @@ class Network:
             if refused.cloud_code != "InvalidGroup.Duplicate":
                 raise
         filters: list[FilterTypeDef] = [
-            {"Name": "group-name", "Values": [self._name]},
+            {"Name": "group-name", "Values": [name]},
             {"Name": "vpc-id", "Values": [vpc]},
         ]
         with translated(f"{region} {vpc}"):
             found = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
         if not found:
-            raise Unavailable(f"the security group {self._name} of {vpc} in {region} can't be seen yet")
+            raise Unavailable(f"the security group {name} of {vpc} in {region} can't be seen yet")
         return found[0]["GroupId"]
 
     def _open(self, region: str, group: str, network: str) -> bool:
         """Whether it was closed before."""
-        description = NAMED if self._client.config.ssh_from else LEARNT
+        described: IpRangeTypeDef = {
+            "CidrIp": network,
+            "Description": NAMED if self._client.config.ssh_from else LEARNT,
+        }
+        return self._allow(
+            region,
+            group,
+            {"IpProtocol": "tcp", "FromPort": SSH_PORT, "ToPort": SSH_PORT, "IpRanges": [described]},
+        )
+
+    def _allow(self, region: str, group: str, permission: IpPermissionTypeDef) -> bool:
+        """Whether it wasn't before."""
         try:
             with translated(f"{region} {group}"):
-                self._client.ec2(region).authorize_security_group_ingress(
-                    GroupId=group,
-                    IpPermissions=[
-                        {
-                            "IpProtocol": "tcp",
-                            "FromPort": SSH_PORT,
-                            "ToPort": SSH_PORT,
-                            "IpRanges": [{"CidrIp": network, "Description": description}],
-                        }
-                    ],
-                )
+                self._client.ec2(region).authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
         except BackendError as refused:
             if refused.cloud_code != "InvalidPermission.Duplicate":
                 raise
