@@ -18,7 +18,7 @@ from dstack_cloud.errors import ConfigurationError, DstackError, ServerError
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import ServerView
 
-START_SECONDS = 15.0
+START_SECONDS = 45.0
 # what is being torn down goes first, and the last steps end: a job may leave thousands of files to remove
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.005
