@@ -23,14 +23,14 @@ from dstack_cloud.domain.repositories import Stale
 from dstack_cloud.domain.resources import Machine, Offer, Requirements
 from dstack_cloud.domain.runs import Instance, Job, Need, Run, node_name
 from dstack_cloud.domain.secrets import Secret
-from dstack_cloud.domain.states import InstanceStatus, JobStatus
+from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.orchestrator import instances, jobs
 from dstack_cloud.orchestrator.observations import Observations
 from dstack_cloud.orchestrator.reap import reap
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.storage import layout
 from dstack_cloud.storage.store import open_store
-from tests.fakes.nodes import check_nodes
+from tests.fakes.invariants import check_job
 
 
 class Crash(BaseException):
@@ -317,21 +317,8 @@ class Simulation:
     def check(self) -> None:
         """What holds in every moment."""
         for job in self.jobs():
-            self._check_job(job)
+            check_job(self, job)
         assert all(count == 1 for count in self.backend.created.values()), "a key made two machines"
-
-    def _check_job(self, job: Job) -> None:
-        launches = self.launches(job.name)
-        working = [launch for launch in launches if launch.id in self.runners.working()]
-        assert len(working) <= 1, "two machines work on the job"
-        coming = [each for each in launches if each.status.alive and each.status is not InstanceStatus.TERMINATING]
-        assert len(coming) <= 1, "two machines are meant for the job"
-        ran = Counter(launch.attempt for launch in launches if launch.id in self.runners.started)
-        assert all(count == 1 for count in ran.values()), "an attempt's number was used twice"
-        needed = [self.job(need.job).status for need in job.awaited]
-        assert not launches or set(needed) <= {JobStatus.DONE}, "a machine was asked for before its time"
-        if job.spec.nodes > 1:
-            check_nodes(self, job, launches)
 
     def launches(self, name: str = "train") -> list[Instance]:
         return self.database.instances.of_jobs([self.job(name).id])
