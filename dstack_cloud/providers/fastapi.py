@@ -4,7 +4,7 @@ import re
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, text, words
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -26,6 +26,5 @@ class FastApi(Provider):
             raise ValueError(f"`app` must be module:name, such as `main:app`; it is `{self.app}`")
         options = f"--host {LISTEN} --port {given.port}"
         serve = line(f"exec {PYTHON} -m uvicorn", options, rest=(*self.args, self.app))
-        return Program(
-            (*python_first(self.requirements, ["fastapi", "uvicorn"], given.port), serve), given.image, installs=True
-        )
+        packages = installed(self.requirements, ["fastapi", "uvicorn"])
+        return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 
 class Gradio(Provider):
@@ -20,4 +20,5 @@ class Gradio(Provider):
     def program(self, given: Given) -> Program:
         place = f"GRADIO_SERVER_NAME={LISTEN} GRADIO_SERVER_PORT={given.port} GRADIO_ANALYTICS_ENABLED=False"
         serve = line(place, PYTHON, rest=(self.file, *self.args))
-        return Program((*python_first(self.requirements, ["gradio"], given.port), serve), given.image, installs=True)
+        packages = installed(self.requirements, ["gradio"])
+        return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 # Jupyter Server reads its token from there: https://jupyter-server.readthedocs.io/en/latest/operators/security.html
 TOKEN = "JUPYTER_TOKEN"  # noqa: S105 - the variable's name
@@ -19,8 +19,7 @@ class Lab(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
-        commands = (*python_first(self.requirements, ["jupyterlab"], given.port), _serve("jupyterlab", given))
-        return Program(commands, given.image, installs=True, page="/lab", token=TOKEN)
+        return _program("jupyterlab", self.requirements, given, "/lab")
 
 
 class Notebook(Provider):
@@ -34,8 +33,13 @@ class Notebook(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
-        commands = (*python_first(self.requirements, ["notebook"], given.port), _serve("notebook", given))
-        return Program(commands, given.image, installs=True, page="/tree", token=TOKEN)
+        return _program("notebook", self.requirements, given, "/tree")
+
+
+def _program(module: str, requirements: str | None, given: Given, page: str) -> Program:
+    commands = (*python_first(given.port), _serve(module, given))
+    packages = installed(requirements, [module])
+    return Program(commands, given.image, installs=True, setup=packages, page=page, token=TOKEN)
 
 
 def _serve(module: str, given: Given) -> str:

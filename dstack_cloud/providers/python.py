@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import IMAGE_FIELDS, PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
-from dstack_cloud.providers.shell import PYTHON, line, python_first
+from dstack_cloud.providers.shell import PYTHON, installed, line, python_first
 
 
 class Python(Provider):
@@ -18,5 +18,6 @@ class Python(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
-        commands = (*python_first(self.requirements), line(PYTHON, rest=(self.file, *self.args)))
-        return Program(commands, given.image, installs=self.requirements is not None)
+        commands = (*python_first(), line(PYTHON, rest=(self.file, *self.args)))
+        packages = installed(self.requirements)
+        return Program(commands, given.image, installs=bool(packages), setup=packages)

@@ -4,7 +4,7 @@ import shlex
 
 from dstack_cloud.providers.base import IMAGE_FIELDS, PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 PACKAGE = "ray[default]"
 # the dashboard's port may be any, so that workers have none of their own range
@@ -78,9 +78,10 @@ class Ray(Provider):
     requirements: str | None = path("A requirements file, installed first.", default=None, must_exist=True)
 
     def program(self, given: Given) -> Program:
-        first = python_first(self.requirements, [PACKAGE], given.port)
+        packages = installed(self.requirements, [PACKAGE])
         begin = self._alone(given.port) if given.nodes == 1 else self._together(given.port)
-        return Program((*first, *begin, *self._work(given)), given.image, installs=True)
+        commands = (*python_first(given.port), *begin, *self._work(given))
+        return Program(commands, given.image, installs=True, setup=packages)
 
     def _work(self, given: Given) -> tuple[str, ...]:
         if self.file is None and not given.commands:

@@ -24,14 +24,18 @@ _NAME = re.compile(r"[^\w.-]")
 _IS_THERE = "import sys, importlib.util as u; sys.exit(any(u.find_spec(name) is None for name in sys.argv[1:]))"
 
 
-def python_first(
-    requirements: str | None = None, packages: Sequence[str] = (), port: int | None = None
-) -> tuple[str, ...]:
-    """Finds Python, ends the job where `port` is taken, and installs the requirements file and those of `packages` that aren't there.
-    A package is named as pip knows it, maybe with extras and a version; what is imported has the same name with `_`."""
-    lines = [_FIND_PYTHON]
-    if port is not None:
-        lines.append(f"{PYTHON} -c '{_IS_FREE}' {port} || {{ echo '{_TAKEN.format(port=port)}' >&2; exit 1; }}")
+def python_first(port: int | None = None) -> tuple[str, ...]:
+    """Finds Python, and ends the job where `port` is taken."""
+    if port is None:
+        return (_FIND_PYTHON,)
+    taken = _TAKEN.format(port=port)
+    return _FIND_PYTHON, f"{PYTHON} -c '{_IS_FREE}' {port} || {{ echo '{taken}' >&2; exit 1; }}"
+
+
+def installed(requirements: str | None = None, packages: Sequence[str] = ()) -> tuple[str, ...]:
+    """A setup that installs the requirements file and those of `packages` that aren't there; () where that is nothing. A package is
+    named as pip knows it, maybe with extras and a version; what is imported has the same name with `_`."""
+    lines = []
     if requirements:
         lines.append(f"{_PIP} -r {shlex.quote(requirements)}")
     if packages:
@@ -39,7 +43,7 @@ def python_first(
         modules = shlex.join(name.replace("-", "_") for name in names)
         told = f"echo {shlex.quote('installing ' + ', '.join(names))} >&2"
         lines.append(f"{PYTHON} -c '{_IS_THERE}' {modules} || {{ {told}; {_PIP} {shlex.join(packages)}; }}")
-    return tuple(lines)
+    return (_FIND_PYTHON, *lines) if lines else ()
 
 
 def line(*words: str, rest: Sequence[str] = ()) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 
 class Streamlit(Provider):
@@ -22,4 +22,5 @@ class Streamlit(Provider):
         quiet = "--browser.gatherUsageStats=false"
         app = (self.file, "--", *self.args) if self.args else (self.file,)
         serve = line(f"exec {PYTHON} -m streamlit run", options, quiet, rest=app)
-        return Program((*python_first(self.requirements, ["streamlit"], given.port), serve), given.image, installs=True)
+        packages = installed(self.requirements, ["streamlit"])
+        return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

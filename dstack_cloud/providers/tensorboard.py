@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_cloud.providers.base import PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, words
-from dstack_cloud.providers.shell import LISTEN, PYTHON, line, python_first
+from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python_first
 
 
 class TensorBoard(Provider):
@@ -20,6 +20,5 @@ class TensorBoard(Provider):
     def program(self, given: Given) -> Program:
         options = f"--host {LISTEN} --port {given.port} --logdir"
         serve = line(f"exec {PYTHON} -m tensorboard.main", options, rest=(self.logdir, *self.args))
-        return Program(
-            (*python_first(self.requirements, ["tensorboard"], given.port), serve), given.image, installs=True
-        )
+        packages = installed(self.requirements, ["tensorboard"])
+        return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

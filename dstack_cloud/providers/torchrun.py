@@ -4,7 +4,7 @@ import re
 
 from dstack_cloud.providers.base import IMAGE_FIELDS, PYTHON_SYNONYMS, Given, Program, Provider
 from dstack_cloud.providers.options import path, text, words
-from dstack_cloud.providers.shell import PYTHON, line, python_first
+from dstack_cloud.providers.shell import PYTHON, installed, line, python_first
 
 # what torchrun counts itself: https://docs.pytorch.org/docs/stable/elastic/run.html
 _COUNTED = ("gpu", "cpu", "auto")
@@ -35,7 +35,8 @@ class Torchrun(Provider):
 
     def program(self, given: Given) -> Program:
         run = line(f"{PYTHON} -m torch.distributed.run", *self._group(given.nodes), rest=(self.file, *self.args))
-        return Program((*python_first(self.requirements, ["torch"]), run), given.image, installs=True)
+        packages = installed(self.requirements, ["torch"])
+        return Program((*python_first(), run), given.image, installs=True, setup=packages)
 
     def _group(self, nodes: int) -> tuple[str, ...]:
         """A single machine's processes find each other at a port that is free: others of the same computer may run, too."""

@@ -264,12 +264,14 @@ class Attempt:
         job, self._executor = self._executor, setup.begin()
         try:
             self._executor.start(lambda found: self._commit({**found, SETUP: True}))
-            return setup.finish(self._watch())
+            ending = setup.finish(self._watch())
         finally:
             for warning in self._executor.clean():
                 self._state.warn(warning)
             self._executor = job
             remove_tree(self._folder.setup.root)
+        setup.tell_end(ending)
+        return ending
 
     def _take_setup(self, setup: Setup, body: Body) -> None:
         """It only saves time: one that can't be used is built here."""

@@ -231,9 +231,8 @@ def name_of(key: str) -> str:
 def sweep(engine: Engine, workflow: str | None = None, unused: float = UNUSED_SECONDS) -> None:
     """Removes images that nothing has used for long, and those that a newer one has replaced. `workflow`: its own only."""
     for found in engine.images({WORKFLOW_LABEL: workflow}):
-        names = [name for name in found.get("RepoTags") or () if not name.startswith("<none>")]
-        for name in names or [found["Id"]]:
-            if names and time.time() - used_at(engine, name) <= unused:
+        for name in names_of(found):
+            if name != found["Id"] and time.time() - used_at(engine, name) <= unused:
                 continue
             # one that a container needs stays, and is met again
             with contextlib.suppress(EngineError):
@@ -241,13 +240,22 @@ def sweep(engine: Engine, workflow: str | None = None, unused: float = UNUSED_SE
 
 
 def used_at(engine: Engine, name: str) -> float:
-    """When the image was last named: it is at each use."""
-    told = str(((engine.image(name) or {}).get("Metadata") or {}).get("LastTagTime", ""))
+    """When the image was last named, as it is at each use, or made. UTC seconds."""
+    found = engine.image(name) or {}
+    return max(_seconds(found.get("Created")), _seconds((found.get("Metadata") or {}).get("LastTagTime")))
+
+
+def _seconds(told: object) -> float:
+    """Of the engine's time, whose nanoseconds nothing here reads; 0.0 for never."""
     try:
-        # seconds suffice; the engine gives nanoseconds, which nothing here reads
-        return datetime.fromisoformat(f"{told[:19]}+00:00").timestamp()
-    except ValueError:
+        return max(datetime.fromisoformat(f"{str(told)[:19]}+00:00").timestamp(), 0.0)
+    except (ValueError, OverflowError):
         return 0.0
+
+
+def names_of(image: Json) -> list[str]:
+    """Of one that the engine lists; its id where a newer one has taken its name."""
+    return [name for name in image.get("RepoTags") or () if not name.startswith("<none>")] or [str(image["Id"])]
 
 
 def _write_paths(folder: Folder, changes: Sequence[Json]) -> None:

@@ -101,12 +101,17 @@ class Setup:
         if ending.reason:
             return ending
         if ending.exit_code != 0:
-            self._say(f"failed with exit code {ending.exit_code}: nothing is kept of it, and the job doesn't start")
             return ending._replace(message="a command of `setup` failed")
         self.keep.keep(self.key)
         self.built = True
-        self._say(f"built in {time.monotonic() - self._began:.1f} s and kept")
         return None
+
+    def tell_end(self, ending: Ending | None) -> None:
+        """In the log, once all is there that its commands wrote."""
+        if ending is None:
+            self._say(f"built in {time.monotonic() - self._began:.1f} s and kept")
+        elif not ending.reason:
+            self._say(f"failed with exit code {ending.exit_code}: nothing is kept of it, and the job doesn't start")
 
     def _say(self, text: str) -> None:
         log = self._spool.open_for_append()

@@ -98,8 +98,9 @@ def test_arguments_in_a_list() -> None:
 
 def test_requirements_come_first() -> None:
     made = spec("provider: python\nfile: a.py\nrequirements: needs.txt")
-    assert made.commands[-2].endswith("-r needs.txt")
+    assert made.setup[-1].endswith("-r needs.txt")
     assert made.installs
+    assert not spec("provider: python\nfile: a.py").setup
 
 
 def test_the_workflow_chooses_the_port() -> None:
@@ -198,6 +199,7 @@ def test_an_argument_leads_no_option_outside() -> None:
 
 @pytest.mark.parametrize("name", DESCRIBED)
 def test_its_commands_are_bash(name: str, tmp_path: Path) -> None:
-    text = "\n".join(spec(enough(name)).commands)
+    made = spec(enough(name))
+    text = "\n".join((*made.setup, *made.commands))
     done = subprocess.run(["bash", "-n", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

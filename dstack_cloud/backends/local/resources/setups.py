@@ -13,6 +13,9 @@ from dstack_cloud.runner_bootstrap.payload import docker_setup, process_setup
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError
 from dstack_cloud.runner_bootstrap.payload.folder import remove_tree
 
+# the engine's answer for an image that a container is made of
+IN_USE = 409
+
 
 def list_setups(folder: Path, engine: Engine) -> list[KeptSetup]:
     return [*_environments(folder), *_images(folder, engine)]
@@ -51,8 +54,7 @@ def _images(folder: Path, engine: Engine) -> list[KeptSetup]:
                 docker_setup.used_at(engine, name),
             )
             for image in listed
-            for name in image.get("RepoTags") or ()
-            if name.startswith(f"{docker_setup.REPOSITORY}:")
+            for name in docker_setup.names_of(image)
         ]
     except EngineError as error:
         raise errors.Unavailable(f"the images of setups can't be listed: {error.message}") from error
@@ -62,7 +64,9 @@ def _remove_image(engine: Engine, name: str) -> None:
     try:
         engine.remove_image(name)
     except EngineError as error:
-        raise errors.Unavailable(f"the image {name} can't be removed: {error.message}") from error
+        # in use: it goes with the next one that is built
+        if error.status != IN_USE:
+            raise errors.Unavailable(f"the image {name} can't be removed: {error.message}") from error
 
 
 def _size(folder: Path) -> int:
