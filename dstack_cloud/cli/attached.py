@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from dstack_cloud.cli import output, run_tables
 from dstack_cloud.cli.failures import INTERRUPTED, say
+from dstack_cloud.cli.node_lines import NodeLines, log_name
 from dstack_cloud.client.follow import Frame, LogBytes
 from dstack_cloud.domain.states import JobStatus
 
@@ -35,6 +36,7 @@ class Screen:
         self._spinner: Status | None = None
         self._line_open = False
         self._log_of = ""
+        self._lines = NodeLines()
         self._told: dict[str, str] = {}
         self._noted: set[str] = set()
 
@@ -44,8 +46,9 @@ class Screen:
         try:
             for frame in frames:
                 if isinstance(frame, LogBytes):
-                    self._name_log(frame.job, last)
-                    self._write(frame.data)
+                    name, node = log_name(frame.job, last["jobs"])
+                    self._name_log(name, last)
+                    self._write(frame.data if node is None else self._lines.take(node, frame.data))
                 else:
                     last = frame.run
                     self._changed(last)
@@ -53,16 +56,21 @@ class Screen:
             if self._ports is not None:
                 self._ports.close()
             self._clear()
+        self._write(self._lines.rest())
         self._close_line()
         return last
 
-    def _name_log(self, job: str, run: RunView) -> None:
-        """Of several jobs one log follows the other: a line says whose begins."""
-        if job != self._log_of and len(run["jobs"]) > 1:
-            self._tell(f"--- {job}")
-        self._log_of = job
+    def _name_log(self, name: str, run: RunView) -> None:
+        """Of several jobs one log follows the other: a line says whose begins. Nodes that run together have one."""
+        if name != self._log_of:
+            self._write(self._lines.rest())
+            if len({log_name(job["name"], run["jobs"])[0] for job in run["jobs"]}) > 1:
+                self._tell(f"--- {name}")
+        self._log_of = name
 
     def _write(self, data: bytes) -> None:
+        if not data:
+            return
         with self._lock:
             self._clear()
             self._log.write(data)

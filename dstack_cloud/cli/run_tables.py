@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = ("RUN", "WORKFLOW", "SUBMITTED", "STATUS", "TAG")
 LIST_COLUMNS = (*RUN_COLUMNS, "MACHINE", "COST>")
+# why a node ended whose own note would only repeat another's
+OTHER_NODE = "node"
 JOB_COLUMNS = ("JOB", "STATUS", "ATTEMPT>", "EXIT>", "TIME>", "MACHINE", "PRICE>")
 
 
@@ -35,14 +37,18 @@ def print_runs(runs: Sequence[RunView]) -> None:
 def notes(runs: Sequence[RunView]) -> Iterator[str]:
     """Why something waits or failed, a line a job that has something to say."""
     for run in runs:
+        told: set[str] = set()
         for job in run["jobs"]:
-            if text := job_note(job):
+            text = job_note(job)
+            # what concerns all nodes is told once
+            if text and not (job["node"] and text in told):
+                told.add(text)
                 name = run["name"] if len(run["jobs"]) == 1 else job["id"]
                 yield f"{name}: {text}"
 
 
 def job_note(job: JobView) -> str:
-    if job["status"] in ("done", "running"):
+    if job["status"] in ("done", "running") or job["reason"] == OTHER_NODE:
         return ""
     exit_code = f"exit code {job['exit_code']}" if job["status"] == "failed" and job["exit_code"] else ""
     text = job["message"] or exit_code or job["reason"].replace("_", " ")
@@ -118,6 +124,8 @@ def _job_lines(job: JobView) -> Iterator[str]:
             yield f"          {text}"
     if needed := needs_text(job):
         yield f"          {needed}"
+    if job["nodes"] > 1:
+        yield f"          node {job['node']} of {job['nodes']}"
     for port in job["ports"]:
         yield f"          port {port['app']} at http://localhost:{port['local']}"
     for instance in job["instances"]:
@@ -150,7 +158,16 @@ def planned_line(job: PlannedJob) -> str:
     image = f", image {job['image']}" if job["image"] else ""
     needs = f"; needs {', '.join(job['needs'])}" if job["needs"] else ""
     why = f"; runs: {job['why']}" if job["why"] else ""
-    return f"job {job['name']}: {job['provider']}{image}{needs}{why}"
+    return f"job {job['name']}: {job['provider']}{_nodes(job)}{image}{needs}{why}"
+
+
+def _nodes(job: PlannedJob) -> str:
+    """ ", 2 nodes for $1.00/h together at the first offer's price"; "" where it runs alone."""
+    if job["nodes"] == 1:
+        return ""
+    prices = [offer["price"] for offer in job["offers"][:1] if offer["price"] is not None]
+    price = f" for {money(prices[0] * job['nodes'])}/h together" if prices else ""
+    return f", {job['nodes']} nodes{price}"
 
 
 def _place(instance: InstanceView) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import queue
@@ -32,8 +33,8 @@ def read_offsets(text: str) -> dict[str, int]:
 
 
 class Follower:
-    """One follower: a thread for the logs, one job's after the other's in their order, one for the states, and a queue that
-    joins them. `offsets`: so many bytes of each job's log are there already."""
+    """One follower: a thread for the logs, one job's after the other's in their order (nodes that run together side by side), one for
+    the states, and a queue that joins them. `offsets`: so many bytes of each job's log are there already."""
 
     def __init__(self, context: Context, project: str, name: str, offsets: Mapping[str, int]) -> None:
         self._context, self._project, self._name = context, project, name
@@ -78,25 +79,30 @@ class Follower:
         return False
 
     def _pump_logs(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
+        for _, nodes in itertools.groupby(jobs, key=lambda job: job.spec.workflow):
             if self._gone.is_set() or self._broken.is_set():
                 return
-            self._pump_log(job.id, job.name, self._offsets.get(job.name, 0))
+            pumps = [threading.Thread(target=self._pump_log, args=(job,), daemon=True) for job in nodes]
+            for pump in pumps:
+                pump.start()
+            for pump in pumps:
+                pump.join()
 
-    def _pump_log(self, job_id: str, job_name: str, offset: int) -> None:
+    def _pump_log(self, job: Job) -> None:
         try:
-            for chunk in read_log(self._context, job_id, LogRequest(follow=True), offset=offset):
+            offset = self._offsets.get(job.name, 0)
+            for chunk in read_log(self._context, job.id, LogRequest(follow=True), offset=offset):
                 if self._gone.is_set():
                     return
                 for start in range(0, len(chunk), PIECE):
                     piece = chunk[start : start + PIECE]
-                    if not self._put(_header({"type": "log", "job": job_name, "size": len(piece)}) + piece):
+                    if not self._put(_header({"type": "log", "job": job.name, "size": len(piece)}) + piece):
                         return
         except errors.DstackError as error:
             self._put(_header({"type": "error", "summary": error.summary, "hint": error.hint}))
         except Exception:
             # a stream without its last frame is asked for again; one that never ends would be waited for
-            log.exception("the log of %s can't be followed", job_id)
+            log.exception("the log of %s can't be followed", job.id)
             self._broken.set()
 
     def _pump_states(self) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dstack_cloud.client import Client
 from tests.e2e import engine
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, until
 
 pytestmark = pytest.mark.sandbox
 
@@ -45,16 +46,46 @@ def nothing_is_left(user: User) -> Iterator[None]:
 
 
 def test_two_nodes_talk_to_each_other(user: User) -> None:
+    """The service that hands out the machine's own credentials stays closed to them."""
     user.workflows("""
         workflows:
           - name: talk
             nodes: 2
-            commands: [python talk.py, mkdir -p out, 'echo $DSTACK_NODE_RANK > out/$DSTACK_NODE_RANK']
+            commands:
+              - python talk.py
+              - curl -s -m 5 http://169.254.169.254/latest/meta-data/ && echo open || true
+              - mkdir -p out && echo $DSTACK_NODE_RANK > out/rank && exit $DSTACK_NODE_RANK
             artifacts: [out]
     """)
     user.write("talk.py", TALK)
-    answer = user("run", "talk", *THERE)
-    print(answer.text, answer.err)
+    assert "2 nodes" in user("run", "talk", *THERE, "--dry-run").text
+    answer = user("run", "talk", *THERE, code=1)
+    assert sorted(answer.text.splitlines()) == ["[0] heard node 1", "[1] told"]
     [run] = user.runs()
-    print(run)
+    assert [job["status"] for job in run["jobs"]] == ["failed", "failed"]
+    assert [job["message"] for job in run["jobs"]] == ["node 1 failed: exit code 1", "exit code 1"]
+    user("artifacts", f"{run['name']}.talk.1", "--output", "got")
+    assert (user.folder / "got/out/rank").read_text() == "1\n"
+
+
+def test_where_one_machine_dies_both_go_on_elsewhere(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - name: train
+            nodes: 2
+            commands: ['mkdir -p out; echo x >> out/tries; cat out/tries; test $(wc -l < out/tries) = 2 || sleep 600']
+            artifacts: [{path: out, mount: true}]
+    """)
+    name = user.submit("train", *THERE)
+    for node in (f"{name}.train.0", f"{name}.train.1"):
+        user.wait_for_log(node, "x")
+    client = Client(user.home, autostart=False)
+    until(lambda: any(save["job"] == "train.1" and save["files"] for save in client.saves(name)))
+    client.inflict(f"{name}.train.1", "kill")
+    until(lambda: user.run(name)["jobs"][0]["attempt"] == 2)
+    run = user.wait(name)
     assert run["status"] == "done"
+    assert [job["attempt"] for job in run["jobs"]] == [2, 2]
+    assert user("logs", f"{name}.train.0").text.splitlines().count("x") == 3
+    endings = [instance["ending"] for job in run["jobs"] for instance in job["instances"]]
+    assert endings == ["", "", "lost", ""]

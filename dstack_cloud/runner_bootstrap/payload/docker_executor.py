@@ -57,10 +57,34 @@ class DockerExecutor:
             self.container = self._engine.create(self._config(user))
             self._attach()
             commit({"container": self.container, "pump": self._pump.pid if self._pump else 0, "boot": machine.boot()})
-            self._engine.start(self.container)
+            self._start()
             self._lead_ports()
         except EngineError as error:
             raise Failure("start", f"the container couldn't be started: {error.message}") from error
+
+    def _start(self) -> None:
+        """On the machine's network a container is closed off from the metadata service as soon as it is there."""
+        if self._on_hosts_network():
+            firewall.HostsNetwork().shut()
+        try:
+            self._engine.start(self.container)
+        finally:
+            self._close_off()
+
+    def _on_hosts_network(self) -> bool:
+        return not self._job.alone and self._machine.own and not must_be_published()
+
+    def _close_off(self) -> None:
+        if not self._on_hosts_network():
+            return
+        gate = firewall.HostsNetwork()
+        try:
+            found = self._engine.inspect(self.container) or {}
+            trouble = gate.close(int(found.get("State", {}).get("Pid", 0)))
+        finally:
+            gate.open()
+        if trouble:
+            self._warnings.append(f"the container can reach the machine's metadata service: {trouble}")
 
     def adopt(self, found: dict[str, Any]) -> None:
         """The container goes on without a runner; its output is in the log up to here, for the pump went on too."""
@@ -74,6 +98,7 @@ class DockerExecutor:
             if state.get("Status") == "created":
                 raise Failure("runner", "the runner was restarted while it started the job, and the job was lost")
             if state.get("Running"):
+                self._close_off()
                 self._take_ports()
                 self._lead_ports()
                 self._go_on_reading()
