@@ -96,6 +96,9 @@ class Screen:
                 self._tell(": ".join(part for part in (name, note) if part))
 
     def _keep_ports(self, job: JobView) -> None:
+        """Of several nodes those of the first: it stands for all."""
+        if job["node"]:
+            return
         if job["status"] in _LISTENING:
             # a run that ends before it ever listened doesn't wait for this to be loaded
             from dstack_cloud.cli.ports import Ports

@@ -15,9 +15,10 @@ from dstack_cloud.ssh.endpoint import Trust
 
 
 def job_access(context: Context, project: str, name: str) -> list[schemas.AccessView]:
-    """One view a job that has a machine now. Raises NotFound."""
+    """One view a job that has a machine now; of several nodes the first, unless another one is named. Raises NotFound."""
     _, jobs = runs.find(context, project, name)
-    return [view for job in jobs if (view := _access(context, job)) is not None]
+    chosen = jobs if len(jobs) == 1 else [job for job in jobs if job.node == 0]
+    return [view for job in chosen if (view := _access(context, job)) is not None]
 
 
 def _access(context: Context, job: Job) -> schemas.AccessView | None:

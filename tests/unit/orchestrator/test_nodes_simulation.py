@@ -10,6 +10,7 @@ import pytest
 
 from dstack_cloud import errors
 from dstack_cloud.domain.states import JobStatus
+from dstack_cloud.orchestrator import groups, plan
 from tests.fakes.simulation import Chance, Simulation, an_offer
 
 # rounds of a second in which a node may work while another has ended
@@ -138,4 +139,35 @@ def test_one_that_is_cut_off_is_given_up_and_all_go_on(tmp_path: Path, seed: int
     go(world)
     assert statuses(world) == {"done"}
     assert {job.attempt for job in world.jobs()} == {2}
+    check_nothing_is_left(world)
+
+
+def test_all_are_started_again_by_hand(tmp_path: Path) -> None:
+    world = nodes_of(tmp_path, 1)
+    world.codes["train.1"] = 3
+    go(world)
+    world.codes.clear()
+    for job in world.jobs():
+        world.database.jobs.save(plan.resumed(job, world.now))
+    go(world)
+    assert statuses(world) == {"done"}
+    assert {job.attempt for job in world.jobs()} == {2}
+    check_nothing_is_left(world)
+
+
+def test_one_that_is_done_early_waits_without_its_machine(tmp_path: Path) -> None:
+    world = nodes_of(tmp_path, 3, count=2)
+    while world.job().status is not JobStatus.RUNNING or world.job("train.1").status is not JobStatus.RUNNING:
+        world.step_once()
+    first, second = (world.launches(name)[-1].id for name in ("train", "train.1"))
+    world.runners.phases[second] = ["uploading", "finished"]
+    world.runners.phases[first] = ["running"] * 500 + ["uploading", "finished"]
+    while second in world.backend.machines:
+        world.step_once()
+        world.check()
+    assert (world.job("train.1").status, world.job("train.1").exit_code) == (JobStatus.UPLOADING, 0)
+    assert world.job("train.1").message == groups.WAITS
+    world.runners.phases[first] = ["uploading", "finished"]
+    go(world)
+    assert statuses(world) == {"done"}
     check_nothing_is_left(world)

@@ -128,3 +128,8 @@ def test_what_is_sold_out(sold_out: str, refused: list[bool]) -> None:
 def test_a_size_that_is_none_is_refused() -> None:
     with pytest.raises(ValidationError, match="isn't a size"):
         SandboxConfig.model_validate({"types": [{"name": "x", "memory": "much"}]})
+
+
+def test_more_nodes_than_the_quota_are_refused_before_anything_starts() -> None:
+    with pytest.raises(InvalidConfiguration, match="needs 3 machines, and its quota is 2"):
+        offers(DockerClient(), SMALL.model_copy(update={"quota": 2}), Requirements(nodes=3))
