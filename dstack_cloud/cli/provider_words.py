@@ -23,6 +23,7 @@ ARGS = "${{ run.args }}"
 FIELDS = {
     "image": "a container image",
     "commands": "what to run",
+    "setup": "commands whose result is kept and used again",
     "entrypoint": "the image's entrypoint",
     "python": "3.8 … 3.13",
     "working_dir": "where it starts",

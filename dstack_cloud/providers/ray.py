@@ -9,6 +9,8 @@ from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python
 PACKAGE = "ray[default]"
 # the dashboard's port may be any, so that workers have none of their own range
 _RAY = f"{PYTHON} -m ray.scripts.scripts start --block --disable-usage-stats --min-worker-port=0 --max-worker-port=0"
+# all nodes end at the same time: none waits for another to take its work
+_AT_ONCE = "export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0"
 _FREE_PORTS = """\
 import socket
 free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
@@ -46,7 +48,7 @@ until = time.monotonic() + 600
 while not answers():
     if time.monotonic() > until: sys.exit(f"error: after 10 minutes no Ray answers at {address}")
     time.sleep(1)
-node = subprocess.Popen(command)
+node = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 misses = 0
 while misses < 3:
     time.sleep(1)
@@ -63,7 +65,7 @@ class Ray(Provider):
     """A script, or commands, on a Ray cluster of one machine or of several (`nodes`)."""
 
     name = "ray"
-    example = "file: train.py\nargs: --trials 20\nrequirements: requirements.txt"
+    example = "file: train.py\nargs: --trials 20\nrequirements: requirements.txt\nnodes: 2"
     takes = ("commands", "nodes", *IMAGE_FIELDS)
     port = 8265
     synonyms = PYTHON_SYNONYMS
@@ -80,7 +82,7 @@ class Ray(Provider):
     def program(self, given: Given) -> Program:
         packages = installed(self.requirements, [PACKAGE])
         begin = self._alone(given.port) if given.nodes == 1 else self._together(given.port)
-        commands = (*python_first(given.port), *begin, *self._work(given))
+        commands = (_AT_ONCE, *python_first(given.port), *begin, *self._work(given))
         return Program(commands, given.image, installs=True, setup=packages)
 
     def _work(self, given: Given) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ class Torchrun(Provider):
     """A PyTorch script, as several processes of one machine or of several (`nodes`)."""
 
     name = "torchrun"
-    example = "file: train.py\nargs: --epochs 5\nrequirements: requirements.txt\nresources: {gpu: 2}"
+    example = "file: train.py\nargs: --epochs 5\nrequirements: requirements.txt\nnodes: 2\nresources: {gpu: 2}"
     takes = ("nodes", *IMAGE_FIELDS)
     synonyms = PYTHON_SYNONYMS
 

@@ -170,6 +170,24 @@ def test_a_streamlit_app_opens(user: User) -> None:
 
 
 @pytest.mark.browser
+def test_a_ray_cluster_works_and_its_dashboard_opens(user: User) -> None:
+    user.write(
+        "squares.py",
+        """
+        import ray
+        ray.init()
+        square = ray.remote(lambda n: n * n)
+        print("sum", sum(ray.get([square.remote(n) for n in range(5)])), flush=True)
+        """,
+    )
+    [port] = free_ports(1)
+    workflow(user, f"provider: ray, commands: [python squares.py, sleep 1000], ports: {port}")
+    with opened(user) as address, Browser() as browser:
+        browser.wait_for(address, "Cluster")
+        user.wait_for_log(user.runs()[0]["name"], "sum 30")
+
+
+@pytest.mark.browser
 def test_a_fastapi_application_opens(user: User) -> None:
     user.write("src/main.py", "from fastapi import FastAPI\napp = FastAPI()\napp.get('/')(lambda: 'it answers')\n")
     [port] = free_ports(1)
@@ -213,4 +231,20 @@ def test_a_fastapi_application_on_a_machine_opens(user: User) -> None:
     with opened(user) as address, Browser() as browser:
         assert address == f"http://localhost:{local}"
         browser.wait_for(address, "it answers")
+    engine.await_nothing_held(user)
+
+
+@pytest.mark.sandbox
+def test_torchrun_on_two_machines_knows_them_all(user: User) -> None:
+    """PyTorch has gigabytes: what stands in for it says how it was called."""
+    engine.ensure_job_image()
+    engine.ensure_machine_image()
+    user.write("torch/distributed/run.py", "import sys\nprint(*sys.argv[1:])\n")
+    user.write("train.py", "")
+    name = user.submit("torchrun", "train.py", "--lr", "0.1", "--nodes", "2", "--backend", "sandbox")
+    assert user.wait(name)["status"] == "done"
+    for rank, job in enumerate((name, f"{name}.torchrun.1")):
+        said = user("logs", job).text
+        assert f"--nnodes=2 --node-rank={rank} --nproc-per-node=1 --master-addr=" in said
+        assert "--master-port=29500 train.py --lr 0.1" in said
     engine.await_nothing_held(user)

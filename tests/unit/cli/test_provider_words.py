@@ -53,7 +53,7 @@ def test_a_script_of_bash_and_an_images_command_keep_their_words() -> None:
 def test_what_is_no_option_is_the_programs() -> None:
     made = spec("python train.py --epochs 5 --requirements needs.txt", "--file", "x")
     assert shlex.split(made.commands[-1])[1:] == ["train.py", "--epochs", "5", "--file", "x"]
-    assert made.commands[-2].endswith("-r needs.txt")
+    assert made.setup[-1].endswith("-r needs.txt")
 
 
 def test_every_field_reaches_the_workflow() -> None:
