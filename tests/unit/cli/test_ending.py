@@ -49,7 +49,7 @@ def test_rm(server: Backstage, dstack: Call) -> None:
 
 
 def caches(*ages: float) -> dict[str, object]:
-    entries = [{"workflow": "train", "size": 2048, "modified_at": time.time() - age} for age in ages]
+    entries = [{"workflow": "train", "place": "store", "size": 2048, "modified_at": time.time() - age} for age in ages]
     return {"entries": entries, "bytes": 2048 * len(entries)}
 
 
@@ -58,7 +58,7 @@ def test_prune_shows_what_goes(server: Backstage, dstack: Call) -> None:
     code, out, _ = dstack("prune", "cache", "train", "-y")
     assert (code, out.splitlines()) == (
         0,
-        ["WORKFLOW     SIZE  SAVED", "train     2.0 KiB  1 min ago", "freed 2.0 KiB"],
+        ["WORKFLOW  PLACE     SIZE  SAVED", "train     store  2.0 KiB  1 min ago", "freed 2.0 KiB"],
     )
     assert server.requests[-1].query == {"workflow": "train"}
 
