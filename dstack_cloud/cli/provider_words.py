@@ -48,6 +48,8 @@ SHORT = {"-c": "commands", "-p": "ports", "-a": "artifacts", "-w": "working_dir"
 PLAIN = ("nodes", "resources.cpu", "max_duration", "retry")
 # the field that the first word behind the name is, where it isn't the first option that must be there
 FIRST = {"docker": "image", "ray": "file"}
+# dstack's own flags and one of `SHORT`, such as `-dc`
+_TOGETHER = re.compile("-[dy]+[cpaw]")
 _PLAIN = re.compile(r"[0-9]+|true|false")
 
 
@@ -88,6 +90,9 @@ def take(provider: str, words: Sequence[str]) -> tuple[Asked, list[str]]:
     while position < len(words):
         word = words[position]
         position += 1
+        if _TOGETHER.fullmatch(word):
+            left.append(word[:-1])
+            word = f"-{word[-1]}"
         given, equals, value = word.removeprefix("--").partition("=")
         name = known.get(form(given)) if word.startswith("--") else SHORT.get(word)
         if name is None:
@@ -132,7 +137,7 @@ def _refuse_lack(fields: Mapping[str, Sequence[str]], args: Sequence[str], descr
 
 def usage(described: Description) -> str:
     first = first_of(described)
-    if described.name == "bash":
+    if described.name in ("bash", "ray"):
         return "[OPTIONS] (-c COMMANDS | FILE [ARGS])"
     if described.name == "docker":
         return "[OPTIONS] IMAGE [COMMAND [ARGS]]"

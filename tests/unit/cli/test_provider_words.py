@@ -43,6 +43,11 @@ def test_commands_are_as_they_are_written() -> None:
     assert spec("bash -c 'echo \"$HOME\"; exit 3'").commands == ('echo "$HOME"; exit 3',)
 
 
+def test_letters_may_stand_together() -> None:
+    asked, left = take("bash", ["-dc", "x y"])
+    assert (asked.fields, left) == ({"commands": ["x y"]}, ["-d"])
+
+
 def test_a_script_of_bash_and_an_images_command_keep_their_words() -> None:
     assert spec("bash run.sh 'a b'", "$x", "-d").commands == ("bash run.sh 'a b' '$x' -d",)
     made = spec("docker redis:7 redis-server --appendonly yes", "--port", "80")
