@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal
 
 from dstack_cloud.domain.runs import Instance, Job, StopRequest
@@ -17,6 +18,7 @@ from dstack_cloud.orchestrator.plan import RunnerReport
 # how a runner's word ends that was asked to end, or whose machine is taken back
 _ASKED = frozenset({"stopped", "aborted"})
 _INTERRUPTED = "interrupted"
+_ENDING = frozenset({JobStatus.STOPPING, JobStatus.ABORTING})
 # of a node that ends because another did
 REASON = "node"
 WAITS = "done, and waits for the other nodes"
@@ -66,6 +68,11 @@ class Node:
         if self.reported or not self.gone or self.failure is not None:
             return Ending.NONE
         return Ending.INTERRUPTED if self.report is not None and self.report.noticed else self.instance.ending
+
+    @property
+    def taken(self) -> bool:
+        """Its machine went before it was asked to end. What the other nodes' programs make of that isn't held against them."""
+        return self.reason == _INTERRUPTED or (self.ending is not Ending.NONE and self.job.status not in _ENDING)
 
 
 Doing = Literal["again", "end", "conclude", "follow"]
@@ -153,15 +160,21 @@ def again(nodes: Sequence[Node], message: str) -> Verdict:
 def conclude(nodes: Sequence[Node], launches: Sequence[Instance], longest: int | None, now: float) -> Verdict:
     """When none of them works any more. `launches`: all of theirs so far; `longest`: seconds that they may run."""
     wish = request_of([node.job for node in nodes])
-    failed = [node for node in nodes if node.failed and (node.reported or not wish)]
+    failed = [node for node in nodes if node.failed and (not wish or _came_first(node, nodes))]
     if all(node.well for node in nodes):
         return Verdict(tuple(plan.follow_report(node.job, node.report, now) for node in nodes if node.report))
-    if failed:
+    if failed and (wish or not any(node.taken for node in nodes)):
         first = min(failed, key=lambda node: _ended_at(node, now))
         return Verdict(tuple(_failed(node, first, now) for node in nodes))
     if wish:
         return Verdict(tuple(_stopped(node, wish, now) for node in nodes))
     return _elsewhere(nodes, launches, longest, now)
+
+
+def _came_first(node: Node, nodes: Sequence[Node]) -> bool:
+    """Before any that was asked to end: a program soon fails by itself where others of its kind have gone."""
+    asked = [_ended_at(other, inf) for other in nodes if other.reason in _ASKED]
+    return node.reported and _ended_at(node, inf) < min(asked, default=inf)
 
 
 def aborted(nodes: Sequence[Node], now: float) -> Verdict:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 from dstack_cloud import errors
 from dstack_cloud.domain.runs import Instance, Job
@@ -18,6 +20,11 @@ from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+# so many nodes are asked or told one after the other; of more, so many at once
+FEW, WIDTH = 4, 16
 
 
 def watch(world: World, first: Job) -> None:
@@ -38,16 +45,38 @@ def watch(world: World, first: Job) -> None:
 
 
 def _look(world: World, first: Job) -> list[Node]:
-    """Empty where one has no machine at all. Raises StoreError."""
-    nodes = []
-    for job in together.members(world, first):
-        instance = world.database.instances.get(job.instance_id)
-        if instance is None:
-            return []
+    """Empty where one has no machine at all. Raises StoreError where the word of one that is gone can't be read, or of any of them
+    while none is: the others of one that is known to be gone don't work on alone while the store is away."""
+    jobs = together.members(world, first)
+    found = [each for each in together.machines(world, jobs) if each is not None]
+    if len(found) < len(jobs):
+        return []
+    looked = at_once(lambda pair: _look_at(world, *pair), list(zip(jobs, found, strict=True)))
+    unread = [error for _, error in looked if error is not None]
+    if unread and not any(node.over for node, _ in looked):
+        raise unread[0]
+    return [node for node, _ in looked]
+
+
+def _look_at(world: World, job: Job, instance: Instance) -> tuple[Node, errors.StoreError | None]:
+    """Raises StoreError for one that is gone."""
+    try:
         report, unreadable = last_word(world, job, instance)
-        node = Node(job, instance, report, unreadable)
-        nodes.append(node if unreadable or node.reported else replace(node, failure=_failure(world, node)))
-    return nodes
+    except errors.StoreError as error:
+        node = Node(job, instance)
+        if node.gone:
+            raise
+        return node, error
+    node = Node(job, instance, report, unreadable)
+    return (node if unreadable or node.reported else replace(node, failure=_failure(world, node))), None
+
+
+def at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """In order. Few are done one after the other."""
+    if len(items) <= FEW:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(WIDTH, thread_name_prefix="nodes") as pool:
+        return list(pool.map(work, items))
 
 
 def _failure(world: World, node: Node) -> tuple[str, str] | None:
@@ -88,7 +117,9 @@ def _end(world: World, nodes: Sequence[Node]) -> None:
     be told needs no answer."""
     wish = groups.request_of([node.job for node in nodes])
     status, why = STOPPING[wish or "stop"], groups.why_ended(nodes)
-    deaf = [node for node in nodes if not node.over and not _tell(world, node, abort=wish == "abort")]
+    working = [node for node in nodes if not node.over]
+    told = at_once(lambda node: _tell(world, node, abort=wish == "abort"), working)
+    deaf = [node for node, knows in zip(working, told, strict=True) if not knows]
     if deaf and wish == "abort":
         _settle(world, nodes, groups.aborted(nodes, world.clock()))
         return

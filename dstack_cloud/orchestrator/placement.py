@@ -73,13 +73,16 @@ def _closed(refused: Iterable[Instance]) -> _Closed:
 
 
 def refused_in(launches: Sequence[Instance], attempt: int, round_: int) -> list[Instance]:
-    """One an offer, however many nodes it was tried for."""
+    """One an offer, however many nodes it was tried for: that which rules out most."""
     refused = [
         launch
         for launch in launches
         if launch.attempt == attempt and launch.round == round_ and launch.status is InstanceStatus.REFUSED
     ]
-    return list({launch.offer.key: launch for launch in refused}.values())
+    # no capacity says the least: of two nodes that were refused, one may have found the last place, and the other the quota
+    telling = sorted(refused, key=lambda launch: code_of(launch.wrong) != "NoCapacity")
+    kept = {launch.offer.key: launch.id for launch in telling}
+    return [launch for launch in refused if kept[launch.offer.key] == launch.id]
 
 
 def burnt(launches: Iterable[Instance]) -> frozenset[OfferKey]:

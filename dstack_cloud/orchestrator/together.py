@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dstack_cloud.domain.runs import Job
+from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import groups
 from dstack_cloud.orchestrator.world import World
@@ -53,11 +53,16 @@ def leave_to_first(world: World, job: Job) -> None:
 def addresses(world: World, job: Job) -> list[str]:
     """Of all nodes, in order of rank; none of them while one of their machines isn't up, or they are to end."""
     jobs = members(world, world.database.jobs.get(job.id) or job)
-    found = [world.database.instances.get(each.instance_id) for each in jobs]
     if any(each.status in ENDING or each.stop_request for each in jobs):
         return []
-    there = [each.address for each in found if each is not None and each.status in UP and each.address]
+    there = [each.address for each in machines(world, jobs) if each is not None and each.status in UP and each.address]
     return there if len(there) == len(jobs) else []
+
+
+def machines(world: World, jobs: Sequence[Job]) -> list[Instance | None]:
+    """What each of them has now, read at once: every node's step asks for all of them."""
+    found = {each.id: each for each in world.database.instances.of_jobs([job.id for job in jobs])}
+    return [found.get(job.instance_id) for job in jobs]
 
 
 def wake_machines(world: World, job: Job) -> None:
@@ -67,6 +72,6 @@ def wake_machines(world: World, job: Job) -> None:
 
 def last_started(world: World, job: Job) -> float | None:
     """When the last of their machines was made; None: not all are."""
-    found = [world.database.instances.get(each.instance_id) for each in members(world, job)]
+    found = machines(world, members(world, job))
     starts = [each.started_at for each in found if each is not None and each.started_at is not None]
     return max(starts) if len(starts) == len(found) else None
