@@ -55,10 +55,18 @@ def _silence() -> None:
 def report(error: DstackError) -> int:
     for problem in getattr(error, "problems", ()):
         say(problem_line(problem))
-    say(f"error: {error.summary}", "red")
+    say(f"error: {_summary(error)}", "red")
     if error.hint:
         say(f"hint: {error.hint}")
     return error.exit_code
+
+
+def _summary(error: DstackError) -> str:
+    """Whoever wrote no file is told of none."""
+    problems = getattr(error, "problems", ())
+    if problems and all(problem["file"] == COMMAND_LINE for problem in problems):
+        return f"{'a problem' if len(problems) == 1 else f'{len(problems)} problems'} on the command line"
+    return error.summary
 
 
 def problem_line(problem: Mapping[str, object]) -> str:

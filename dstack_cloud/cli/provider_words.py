@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dstack_cloud.cli.failures import COMMAND_LINE
@@ -83,7 +84,8 @@ def options_of(described: Description) -> dict[str, str]:
 
 def take(provider: str, words: Sequence[str]) -> tuple[Asked, list[str]]:
     """What the options say, and the other words. Raises UsageError for one without a value, or given twice."""
-    known = options_of(describe(PROVIDERS[provider]))
+    described = describe(PROVIDERS[provider])
+    known = options_of(described)
     fields: dict[str, list[str]] = {}
     left: list[str] = []
     position = 0
@@ -98,6 +100,8 @@ def take(provider: str, words: Sequence[str]) -> tuple[Asked, list[str]]:
         if name is None:
             left.append(word)
             continue
+        if name == "commands" and name not in described.takes:
+            raise UsageError(f"{provider} has no option `{given}`", _usage_hint(described))
         if word in SHORT or not equals:
             value = value_of(word, words[position : position + 1], anything=word == "-c")
             position += 1
@@ -158,7 +162,16 @@ def _place_args(fields: dict[str, list[str]], args: Sequence[str], described: De
         raise UsageError(f"{described.name} takes no word like `{args[0]}`", _usage_hint(described))
     elif "commands" not in fields:
         _refuse_option(args[0], described)
+        if described.name == "bash" and "deps" not in fields:
+            _refuse_missing(args[0], Path(*fields.get("working_dir", ())))
         fields["commands"] = [f"bash {ARGS}" if described.name == "bash" else ARGS]
+
+
+def _refuse_missing(script: str, folder: Path) -> None:
+    """Better now than on a machine. One that isn't of the working folder may be there in the image."""
+    if not script.startswith(("/", "~")) and not (folder / script).is_file():
+        hint = f"a command is given with -c: `dstack run bash -c {script}`"
+        raise UsageError(f"there is no script {folder / script} here", hint)
 
 
 def _refuse_option(word: str, described: Description) -> None:

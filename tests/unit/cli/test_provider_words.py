@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,11 @@ def test_letters_may_stand_together() -> None:
     assert (asked.fields, left) == ({"commands": ["x y"]}, ["-d"])
 
 
-def test_a_script_of_bash_and_an_images_command_keep_their_words() -> None:
+def test_a_script_of_bash_and_an_images_command_keep_their_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.sh").touch()
     assert spec("bash run.sh 'a b'", "$x", "-d").commands == ("bash run.sh 'a b' '$x' -d",)
     made = spec("docker redis:7 redis-server --appendonly yes", "--port", "80")
     assert (made.image, made.commands) == ("redis:7", ("redis-server --appendonly yes --port 80",))
@@ -89,6 +94,9 @@ def test_any_text_stays_what_it_is(text: str) -> None:
         ("python", "python has nothing to run", "say `dstack run python [OPTIONS] FILE [ARGS]`"),
         ("bash", "bash has nothing to run", "(-c COMMANDS | FILE [ARGS])"),
         ("bash -c", "`-c` has no value", ""),
+        ("bash no.sh", "there is no script no.sh here", "`dstack run bash -c no.sh`"),
+        ("bash no.sh --working-dir src", "there is no script src/no.sh here", ""),
+        ("python a.py -c ls", "python has no option `-c`", "`dstack run python -h`"),
         ("bash -c x -c y", "`-c` is given twice: x and y", ""),
         ("bash -c x --memory -p 80", "`--memory` has no value: `-p` follows it", "`--memory=-p`"),
         ("python a.py b --args c", "the arguments are given twice", "keep one of them"),
