@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -46,15 +47,25 @@ class EnvironmentKeep:
         return f"{platform.platform()} {python.resolve()} {info.st_size} {info.st_mtime_ns}"
 
     def use(self, key: str) -> bool:
+        """Another job may put a new one in its place meanwhile: then what was given is of both, and is given once more."""
         place = self._kept / key
+        told = _told(place)
+        while told:
+            given = self._given(place, told)
+            before, told = told, _told(place)
+            if told == before:
+                return given
+        return False
+
+    def _given(self, place: Path, told: str) -> bool:
         try:
-            about = json.loads((place / ABOUT).read_text())
+            about = json.loads(told)
             if fingerprint(place / PYTHON) != about["fingerprint"]:
                 return False
             _give(place / PYTHON, self._folder, str(about["root"]))
             os.utime(place / ABOUT)
         except (OSError, ValueError, KeyError):
-            # none, or removed just now
+            # removed just now
             return False
         return True
 
@@ -82,12 +93,12 @@ class EnvironmentKeep:
                 "fingerprint": fingerprint(partial / PYTHON),
             }
             (partial / ABOUT).write_text(json.dumps(about))
+            # from here, where no other job reaches it
+            _give(partial / PYTHON, self._folder, about["root"])
             _replace(partial, self._kept / key)
         except OSError as error:
             remove_tree(partial)
             raise lost(error, "can't be kept") from error
-        if not self.use(key):
-            raise lost("it is gone again", "can't be used")
         _sweep(self._kept)
 
     def take(self, key: str, source: Source) -> None:
@@ -95,6 +106,23 @@ class EnvironmentKeep:
 
     def give(self, key: str) -> Iterator[bytes]:
         raise Failure("input", "an environment of Python goes to no other machine")
+
+
+def remove_kept(place: Path) -> None:
+    """At once for whoever is about to use it: half of one never looks like a whole one."""
+    old = place.with_name(f".{place.name}.old")
+    remove_tree(old)
+    with contextlib.suppress(OSError):
+        place.rename(old)
+    remove_tree(old)
+
+
+def _told(place: Path) -> str:
+    """What it says of itself, which no other says; "" where there is none."""
+    try:
+        return (place / ABOUT).read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def _replace(new: Path, place: Path) -> None:
@@ -167,4 +195,4 @@ def _sweep(kept: Path) -> None:
         except OSError:
             continue
         if old:
-            remove_tree(place)
+            remove_kept(place)

@@ -11,7 +11,6 @@ from dstack_cloud import errors
 from dstack_cloud.backends.base import KeptSetup
 from dstack_cloud.runner_bootstrap.payload import docker_setup, process_setup
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError
-from dstack_cloud.runner_bootstrap.payload.folder import remove_tree
 
 # the engine's answer for an image that a container is made of
 IN_USE = 409
@@ -25,7 +24,7 @@ def remove_setups(folder: Path, engine: Engine, refs: Sequence[str]) -> None:
     for ref in refs:
         kind, _, name = ref.partition("/")
         if kind == "environment":
-            remove_tree(folder / name)
+            process_setup.remove_kept(folder / name)
         elif engine.available():
             _remove_image(engine, name)
 
