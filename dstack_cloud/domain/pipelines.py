@@ -195,4 +195,4 @@ def _changed(then: Sequence[Need], now: Sequence[Need], content: Callable[[Need]
 
 def need_of(job: Job, given: str, how: str = "run") -> Need:
     paths = tuple(artifact.path for artifact in job.spec.artifacts)
-    return Need(job.run_name, job.name, how, given, paths)  # type: ignore[arg-type]  # one of its three
+    return Need(job.run_name, job.name, how, given, paths, nodes=job.spec.nodes)  # type: ignore[arg-type]  # one of its three

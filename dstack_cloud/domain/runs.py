@@ -39,12 +39,18 @@ class Run:
     git: GitState | None = None
 
 
+def node_name(workflow: str, node: int) -> str:
+    """The name of a job. Node 0 bears the workflow's own: it stands for all of them."""
+    return workflow if node == 0 else f"{workflow}.{node}"
+
+
 @dataclass(frozen=True)
 class Need:
     """What a job needs of another one: that it is done, and, where it has `paths`, what it saved there.
 
     `how` is `run` (it runs first, or was found to have run unchanged before), `last` or `tag`; `given` is what the workflow's
-    file calls it. `content` stands for what was there when the job's last attempt began ("": none has yet).
+    file calls it. `content` stands for what was there when the job's last attempt began ("": none has yet). Where that job has
+    several `nodes`, it is done with all of them, and what each saved lies over what those of a higher rank did.
     """
 
     run: str
@@ -53,15 +59,16 @@ class Need:
     given: str = ""
     paths: tuple[str, ...] = ()
     content: str = ""
+    nodes: int = 1
 
     @property
     def id(self) -> str:
         return f"{self.run}.{self.job}"
 
-
-def node_name(workflow: str, node: int) -> str:
-    """The name of a job. Node 0 bears the workflow's own: it stands for all of them."""
-    return workflow if node == 0 else f"{workflow}.{node}"
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The names of all nodes, in the order in which their artifacts are put over each other."""
+        return tuple(node_name(self.job, node) for node in reversed(range(self.nodes)))
 
 
 @dataclass(frozen=True)

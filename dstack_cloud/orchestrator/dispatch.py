@@ -100,7 +100,7 @@ def runner_job(
         "inputs": errand_of(instance, job).inputs,
         "artifacts": [saved.path for saved in spec.artifacts],
         "caches": [saved.path for saved in spec.cache],
-        "deps": [list(need.paths) for need in job.needs if need.paths],
+        "deps": [list(need.paths) for need in job.needs if need.paths for _ in need.jobs],
         "ports": [{"app": port.app, "local": port.local} for port in spec.ports],
         "gpus": spec.requirements.gpu.count if spec.requirements.gpu else 0,
         "memory_limit": None,

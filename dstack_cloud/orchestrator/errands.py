@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from dstack_cloud import errors
 from dstack_cloud.courier.errand import Errand, MachineStore
-from dstack_cloud.domain.runs import Instance, Job
+from dstack_cloud.domain.runs import Instance, Job, Need
 from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.orchestrator.world import StoreAccess, World
 from dstack_cloud.storage import artifacts, layout
+from dstack_cloud.storage.base import Store
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def errand_of(instance: Instance, job: Job) -> Errand:
         workflow=job.spec.workflow,
         code=job.code.sha256 if job.code else None,
         caches=tuple(saved.path for saved in job.spec.cache),
-        deps=tuple(layout.JobPlace(need.run, need.job) for need in job.needs if need.paths),
+        deps=tuple(layout.JobPlace(need.run, name) for need in job.needs if need.paths for name in need.jobs),
         restore=saves and instance.attempt > 1,
         sync=_sync(instance, job) if saves else None,
         keeps_caches=job.node == 0,
@@ -51,11 +52,17 @@ def with_contents(world: World, job: Job) -> Job:
     if not any(need.paths for need in job.needs):
         return job
     store = world.store_of(job)
-    found = [
-        artifacts.content_of(store, layout.JobPlace(need.run, need.job)) if need.paths else "" for need in job.needs
-    ]
+    found = [content_of(store, need) for need in job.needs]
     needs = tuple(replace(need, content=content) for need, content in zip(job.needs, found, strict=True))
     return replace(job, needs=needs)
+
+
+def content_of(store: Store, need: Need) -> str:
+    """What stands for all that is there of it; "" where nothing is. Raises StoreError."""
+    if not need.paths:
+        return ""
+    found = [artifacts.content_of(store, layout.JobPlace(need.run, name)) for name in need.jobs]
+    return ",".join(found) if all(found) else ""
 
 
 def withdraw_outputs(world: World, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from dstack_cloud import errors
@@ -36,14 +37,15 @@ def _find(context: Context, project: str, name: str) -> tuple[Run, list[Job]]:
 
 
 def archive(context: Context, project: str, name: str, prefix: str) -> Iterator[bytes]:
-    """A tar stream of one job's artifacts: of a run, those of its workflow, or else of the last job that has any. Raises
-    NotFound where there are none."""
+    """A tar stream of one job's artifacts: of a run, those of its workflow, or else of the last job that has any; of several nodes
+    those of all, the first over the others. Raises NotFound where there are none."""
     run, jobs = _find(context, project, name)
     store = context.store(project)
-    for job in reversed(jobs):
-        manifest = artifacts.load_manifest(store, layout.JobPlace(run.name, job.name))
-        if manifest is not None and manifest.below(prefix):
-            return artifacts.archive(store, manifest, prefix)
+    for _, nodes in itertools.groupby(reversed(jobs), key=lambda job: job.spec.workflow):
+        manifests = [artifacts.load_manifest(store, layout.JobPlace(run.name, job.name)) for job in nodes]
+        found = [manifest for manifest in manifests if manifest is not None and manifest.below(prefix)]
+        if found:
+            return artifacts.archive(store, *found, prefix=prefix)
     what = f"no artifact {prefix!r}" if prefix else "no artifacts"
     raise errors.NotFound(f"{name} has {what}", "`dstack artifacts RUN` lists what there is")
 

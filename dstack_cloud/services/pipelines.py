@@ -162,4 +162,5 @@ def with_needs(jobs: Sequence[PlannedJob], run_name: str) -> list[PlannedJob]:
 def _need(job: PlannedJob, given: str, run_name: str) -> Need:
     if job.reused is not None:
         return need_of(job.reused, given)
-    return Need(run_name, job.step.name, "run", given, tuple(artifact.path for artifact in job.spec.artifacts))
+    paths = tuple(artifact.path for artifact in job.spec.artifacts)
+    return Need(run_name, job.step.name, "run", given, paths, nodes=job.spec.nodes)

@@ -31,7 +31,8 @@ def find_dependency(context: Context, project: str, dependency: Dependency, by: 
 
 
 def is_there(context: Context, project: str, need: Need) -> bool:
-    return artifacts.load_manifest(context.store(project), layout.JobPlace(need.run, need.job)) is not None
+    store = context.store(project)
+    return all(artifacts.load_manifest(store, layout.JobPlace(need.run, name)) is not None for name in need.jobs)
 
 
 def _last(context: Context, project: str, workflow: str, by: str) -> Job:

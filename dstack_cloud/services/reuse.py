@@ -7,9 +7,9 @@ from functools import cache
 
 from dstack_cloud.domain.pipelines import Choice, Past, Step, choose, need_of
 from dstack_cloud.domain.runs import Job, Need
+from dstack_cloud.orchestrator.errands import content_of
 from dstack_cloud.services import results
 from dstack_cloud.services.context import Context
-from dstack_cloud.storage import artifacts, layout
 
 
 def choices(context: Context, project: str, steps: Sequence[Step], *, target_too: bool) -> dict[str, Choice]:
@@ -56,6 +56,6 @@ def _contents(context: Context, project: str) -> Callable[[Need], str]:
 
     @cache
     def content(need: Need) -> str:
-        return artifacts.content_of(store, layout.JobPlace(need.run, need.job)) if need.paths else ""
+        return content_of(store, need)
 
     return content

@@ -21,14 +21,21 @@ _PIECE = 2**18
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
 
-def archive(store: Store, manifest: Manifest, prefix: str = "") -> Iterator[bytes]:
-    """A tar stream of what is at or below `prefix`, under the paths it has in the manifest.
+def archive(store: Store, *manifests: Manifest, prefix: str = "") -> Iterator[bytes]:
+    """A tar stream of what is at or below `prefix`, under the paths it has in the manifests: what a later one has takes the place of
+    the same path of an earlier one.
 
     Every file's SHA-256 is checked on the way; raises StoreError at the first that differs or is missing, and the stream
     then has no end mark.
     """
+    for number, manifest in enumerate(manifests, 1):
+        later = {entry.path for other in manifests[number:] for entry in other.below(prefix)}
+        yield from _members(store, manifest, [entry for entry in manifest.below(prefix) if entry.path not in later])
+    yield _END
+
+
+def _members(store: Store, manifest: Manifest, entries: list[Entry]) -> Iterator[bytes]:
     buffer = bytearray()
-    entries = manifest.below(prefix)
     small = downloads(store, ((object_key(manifest, entry), entry.size) for entry in entries if _is_small(entry)))
     for entry in entries:
         buffer += _header(entry)
@@ -44,7 +51,7 @@ def archive(store: Store, manifest: Manifest, prefix: str = "") -> Iterator[byte
                     yield bytes(buffer)
                     buffer.clear()
             buffer += bytes(-entry.size % tarfile.BLOCKSIZE)
-    yield bytes(buffer) + _END
+    yield bytes(buffer)
 
 
 def _is_small(entry: Entry) -> bool:

@@ -54,7 +54,7 @@ def test_two_nodes_talk_to_each_other(user: User) -> None:
             commands:
               - python talk.py
               - curl -s -m 5 http://169.254.169.254/latest/meta-data/ && echo open || true
-              - mkdir -p out && echo $DSTACK_NODE_RANK > out/rank && exit $DSTACK_NODE_RANK
+              - mkdir -p out && echo $DSTACK_NODE_RANK | tee out/rank out/$DSTACK_NODE_RANK >/dev/null && exit $DSTACK_NODE_RANK
             artifacts: [out]
     """)
     user.write("talk.py", TALK)
@@ -64,8 +64,13 @@ def test_two_nodes_talk_to_each_other(user: User) -> None:
     [run] = user.runs()
     assert [job["status"] for job in run["jobs"]] == ["failed", "failed"]
     assert [job["message"] for job in run["jobs"]] == ["node 1 failed: exit code 1", "exit code 1"]
-    user("artifacts", f"{run['name']}.talk.1", "--output", "got")
-    assert (user.folder / "got/out/rank").read_text() == "1\n"
+    for name, rank, files in (
+        (f"{run['name']}.talk.1", "1\n", {"1", "rank"}),
+        (run["name"], "0\n", {"0", "1", "rank"}),
+    ):
+        user("artifacts", name, "--output", f"got/{name}")
+        assert {path.name for path in (user.folder / "got" / name / "out").iterdir()} == files
+        assert (user.folder / "got" / name / "out/rank").read_text() == rank
 
 
 def test_where_one_machine_dies_both_go_on_elsewhere(user: User) -> None:

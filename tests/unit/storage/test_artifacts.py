@@ -61,9 +61,16 @@ def test_an_archive_gives_everything_back(store, tmp_path):
 
 def test_an_archive_of_a_part(store, tmp_path):
     manifest = save(store, ("a", None), ("a/x", b"1"), ("ab", b"2"), ("a b", b"3"))
-    assert set(unpack(archive(store, manifest, "a/"), tmp_path)) == {"a", "a/x"}
-    assert unpack(archive(store, manifest, "ab"), tmp_path) == {"ab": b"2"}
-    assert unpack(archive(store, manifest, "c"), tmp_path) == {}
+    assert set(unpack(archive(store, manifest, prefix="a/"), tmp_path)) == {"a", "a/x"}
+    assert unpack(archive(store, manifest, prefix="ab"), tmp_path) == {"ab": b"2"}
+    assert unpack(archive(store, manifest, prefix="c"), tmp_path) == {}
+
+
+def test_what_nodes_saved_is_put_over_each_other(store, tmp_path):
+    lower = save(store, ("out", None), ("out/model", b"of 1"), ("out/shard-1", b"1"), attempt=1)
+    upper = save(store, ("out", None), ("out/model", b"of 0"), ("out/shard-0", b"0"), attempt=2)
+    both = {"out": None, "out/model": b"of 0", "out/shard-0": b"0", "out/shard-1": b"1"}
+    assert unpack(archive(store, lower, upper), tmp_path) == both
 
 
 def test_big_files_are_streamed(store, tmp_path):
