@@ -20,9 +20,8 @@ from dstack_cloud.runner_bootstrap.payload.executor import Commit, Executor, Fai
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.machine import Machine
-from dstack_cloud.runner_bootstrap.payload.outputs import CONTAINER_WORK
 from dstack_cloud.runner_bootstrap.payload.script import CONTAINER_KEEPER, joined
-from dstack_cloud.runner_bootstrap.payload.setup import UNUSED_SECONDS, cache_places, lost, setup_job
+from dstack_cloud.runner_bootstrap.payload.setup import UNUSED_SECONDS, lost, setup_job
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 from dstack_cloud.runner_bootstrap.payload.unpack import Source
 
@@ -174,8 +173,6 @@ class Builder(DockerExecutor):
 
     def __init__(self, folder: Folder, job: Job, spool: Spool, machine: Machine) -> None:
         super().__init__(folder.setup, setup_job(job), spool, machine)
-        self._caches = cache_places(folder, job)
-        self._home = job.home_dir
         self._environment: list[str] = []
         self._input = -1
 
@@ -187,14 +184,6 @@ class Builder(DockerExecutor):
         finally:
             if self._input >= 0:
                 os.close(self._input)
-
-    def _mounts(self) -> list[container.Mount]:
-        work, home = CONTAINER_WORK, self._home
-        places = [
-            (str(place), f"{home}/{path[2:]}" if path.startswith("~") else f"{work}/{path}", "")
-            for path, place in self._caches
-        ]
-        return [*super()._mounts(), *places]
 
     def _config(self, user: str) -> Json:
         made = super()._config(user)

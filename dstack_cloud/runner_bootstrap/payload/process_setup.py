@@ -16,7 +16,7 @@ from dstack_cloud.runner_bootstrap.payload.fingerprint import fingerprint
 from dstack_cloud.runner_bootstrap.payload.folder import Folder, remove_tree
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.process_executor import ProcessExecutor
-from dstack_cloud.runner_bootstrap.payload.setup import UNUSED_SECONDS, cache_places, lost, setup_job
+from dstack_cloud.runner_bootstrap.payload.setup import UNUSED_SECONDS, download_places, lost, setup_job
 from dstack_cloud.runner_bootstrap.payload.spool import Spool
 from dstack_cloud.runner_bootstrap.payload.tree import walk
 from dstack_cloud.runner_bootstrap.payload.unpack import Source
@@ -71,7 +71,7 @@ class EnvironmentKeep:
 
     def builder(self) -> Executor:
         here = self._folder.setup
-        for path, place in cache_places(self._folder, self._job):
+        for path, place in download_places(self._folder, self._job):
             place.mkdir(parents=True, exist_ok=True)
             link = here.place(path)
             link.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from dstack_cloud.runner_bootstrap.payload.unpack import Source
 
 # what nothing has used for so long is removed from a machine that stays
 UNUSED_SECONDS = 14 * 24 * 3600.0
-PIP_CACHE = "~/.cache"
+# what is downloaded there changes nothing of the result: the one part of a job's caches that its setup has
+DOWNLOADS = ("~/.cache/pip", "~/.cache/uv")
 
 
 class Keep(Protocol):
@@ -84,7 +86,7 @@ class Setup:
         when the commands aren't run."""
         here = self._folder.setup
         here.make()
-        caches = {str(self._folder.place(path)) for path in self._job.caches}
+        caches = {os.path.normpath(self._folder.place(path)) for path in self._job.caches}
         try:
             shutil.copytree(
                 self._folder.work, here.work, symlinks=True, dirs_exist_ok=True,
@@ -142,15 +144,22 @@ def setup_job(job: Job) -> Job:
     """The job that makes it: what its programs download is in no cache, unless the workflow has one, for it would be kept.
     Nor does it know which of several nodes it is on."""
     env = job.env
-    if "PIP_CACHE_DIR" not in env and not any(path.startswith(PIP_CACHE) for path in job.caches):
+    if "PIP_CACHE_DIR" not in env and DOWNLOADS[0] not in _downloads(job):
         env = {"PIP_NO_CACHE_DIR": "1", **env}
     alone = job._replace(node=0, nodes=ALONE, ports=(), artifacts=(), deps=(), caches=())
     return alone._replace(commands=job.setup, entrypoint=None, env=env)
 
 
-def cache_places(folder: Folder, job: Job) -> list[tuple[str, Path]]:
-    """The job's caches are its setup's, too: each path, and where it lies."""
-    return [(path, folder.place(path)) for path in sorted(set(job.caches))]
+def download_places(folder: Folder, job: Job) -> list[tuple[str, Path]]:
+    """Each path of the job's caches that its setup has, too, and where it lies. What it writes at others is the setup's own, as if
+    there were no caches: else it would be missing where the setup is used again without them."""
+    return [(path, folder.place(path)) for path in _downloads(job)]
+
+
+def _downloads(job: Job) -> list[str]:
+    """A container has none: what is mounted into it would leave its traces in the image."""
+    caches = [posixpath.normpath(path) for path in job.caches if job.mode == "process"]
+    return [path for path in DOWNLOADS if any(f"{path}/".startswith(f"{cache}/") for cache in caches)]
 
 
 def lost(error: OSError | str, what: str) -> Failure:

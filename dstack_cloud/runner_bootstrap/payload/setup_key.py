@@ -14,7 +14,7 @@ from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.tree import walk
 
 # raised where the same commands would be kept in another way
-VERSION = "1"
+VERSION = "2"
 _WORDS = re.compile(r"""[\s;|&<>()"'`=,]+""")
 _VARIABLES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _GLOB = re.compile(r"[*?[]")

@@ -123,3 +123,14 @@ def test_what_nothing_uses_any_more_goes(runner: Rig, image: str) -> None:
     assert time.time() - docker_setup.used_at(Engine(), name) < 60
     docker_setup.sweep(Engine(), WORKFLOW, unused=-1)
     assert names() == []
+
+
+def test_what_is_in_caches_is_not_its_own(runner: Rig, image: str) -> None:
+    """What it writes at their paths is kept, for jobs without them."""
+    given = {"setup": ["mkdir ~/tool; touch ~/tool/x; test $PIP_NO_CACHE_DIR = 1"], "env": {}}
+    submit(runner, image, caches=["~/tool", "~/.cache/pip"], **given)
+    state = offered(runner)
+    assert (state.outputs, b"built in" in runner.log()) == ((), True), runner.log()
+    another(runner)
+    runner.submit("ls ~/tool/x", mode="docker", image=image, workflow=WORKFLOW, **given)
+    assert (runner.wait("uploading").exit_code, b"used again" in runner.log()) == (0, True)

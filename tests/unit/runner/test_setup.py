@@ -47,16 +47,21 @@ def test_without_a_place_to_keep_it_the_job_has_it_all_the_same(runner: Rig) -> 
     assert runner.link.state().setup == {"key": runner.link.state().setup["key"], "is": "built", "travels": False}  # type: ignore[index]
 
 
-def test_its_caches_are_the_jobs(runner: Rig) -> None:
-    caches = ["~/.cache/tool", "data"]
-    runner.submit(
-        "cat ~/.cache/tool/x data/y", setup=["cat data/z > ~/.cache/tool/x; echo y > data/y"], caches=caches,
-        inputs=["cache-1"],
-    )  # fmt: skip
+def test_what_is_in_caches_is_neither_read_nor_written(runner: Rig) -> None:
+    make = "! ls data; mkdir -p data ~/.cache/tool; touch data/y ~/.cache/tool/x; env | grep PIP_NO"
+    caches = ["~/.cache/tool", "./data/"]
+    runner.submit("test ! -e ~/.cache/tool/x; ls data", setup=[make], caches=caches, inputs=["cache-1"])
     runner.link.put_input("cache-1", [tar_of({"z": b"z\n"})])
-    state = runner.wait("uploading")
-    assert (state.exit_code, runner.log().splitlines()[-2:]) == (0, [b"z", b"y"])
-    assert set(runner.output("cache-1")) == {"y", "z"}
+    assert runner.wait("uploading").exit_code == 0
+    assert b"'data': No such" in runner.log() and b"PIP_NO_CACHE_DIR=1" in runner.log()
+    assert runner.log().splitlines()[-1] == b"z"
+    assert set(runner.output("cache-1")) == {"z"}
+
+
+@pytest.mark.parametrize("cache", ["~/.cache/pip", "~/.cache"])
+def test_what_pip_downloads_is_in_the_jobs_cache(runner: Rig, cache: str) -> None:
+    state = runner.run("cat ~/.cache/pip/x", setup=["echo x > ~/.cache/pip/x; ! env | grep PIP_NO"], caches=[cache])
+    assert (state.exit_code, runner.log().splitlines()[-1]) == (0, b"x")
 
 
 def test_a_runner_that_dies_meanwhile_leaves_nothing(rig: Rig, kept: Path) -> None:
