@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dstack_cloud.runner_bootstrap.payload.job import Job
@@ -17,9 +18,12 @@ from dstack_cloud.runner_bootstrap.payload.tree import walk
 VERSION = "2"
 _WORDS = re.compile(r"""[\s;|&<>()"'`=,]+""")
 _VARIABLES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+# what stands before a path: options that need no space, a URL's scheme, and names of the folder where the commands start
+_PREFIX = re.compile(r"^(?:-[cer]|file:(?://)?|\$PWD(?:/|$)|\$\{PWD\}(?:/|$)|\./)+")
 _GLOB = re.compile(r"[*?[]")
 # lists of packages, which may name other files
 _LISTS = (".txt", ".in")
+_WHEEL = ".whl"
 _LONGEST_LIST = 2**20
 READ_SIZE = 2**20
 
@@ -28,25 +32,46 @@ def key_of(job: Job, work: Path, base: str) -> str:
     """Of the commands, of what they are run on top of (`base`), of the files and folders of the working folder that they name,
     and of the variables that they name. Keyed with the server's salt, since a variable's value may be worth guessing."""
     texts = "\n".join(job.setup)
+    work = _normal(work)
     env = {name: job.env[name] for name in sorted(set(_VARIABLES.findall(texts))) if _counts(name, job)}
-    place = work / job.working_dir
-    files = {os.path.relpath(path, work): _digest(path) for path in sorted(named_files(job.setup, place))}
-    parts = [VERSION, job.mode, base, job.working_dir, list(job.setup), env, files]
+    home = job.home_dir if job.mode == "docker" else ""
+    parts = [VERSION, job.mode, base, job.working_dir, home, list(job.setup), env, _digests(job, work)]
     text = json.dumps(parts, sort_keys=True).encode(errors="surrogateescape")
     return hmac.new(job.setup_salt.encode(), text, hashlib.sha256).hexdigest()[:32]
 
 
-def named_files(commands: tuple[str, ...], place: Path) -> set[Path]:
-    """Files and folders below `place`, where the commands start, that they name; and those that lists of packages among them
-    name in turn."""
+def _digests(job: Job, work: Path) -> dict[str, str]:
+    """Of each named path. What is in caches isn't there for the setup; what jobs make counts where it is named itself only, for it is
+    another at each run."""
+    caches = _places(job.caches, work)
+    made = caches | _places((*job.artifacts, *itertools.chain(*job.deps)), work)
+    named = sorted(named_files(job.setup, work / job.working_dir, work))
+    return {os.path.relpath(path, work): _digest(path, made) for path in named if not _is_in(path, caches)}
+
+
+def _places(paths: Iterable[str], work: Path) -> set[Path]:
+    """Those in the working folder, but not the whole of it."""
+    return {_normal(work / path) for path in paths if not path.startswith("~")} - {work}
+
+
+def _is_in(path: Path, places: set[Path]) -> bool:
+    return any(path.is_relative_to(place) for place in places)
+
+
+def named_files(commands: tuple[str, ...], place: Path, work: Path) -> set[Path]:
+    """Files and folders in the working folder `work` that they name, starting at `place`; and those that lists of packages among
+    them name in turn, for which both the list's folder and `place` may be meant."""
     found: set[Path] = set()
-    pending = [(command, place) for command in commands]
+    pending = [(command, {place}) for command in commands]
     while pending:
-        text, folder = pending.pop()
-        for path in _named(text, folder) - found:
+        text, folders = pending.pop()
+        for path in _named(text, folders, work) - found:
             found.add(path)
             if path.suffix in _LISTS and path.is_file() and path.stat().st_size <= _LONGEST_LIST:
-                pending.append((_lines_with_paths(path), path.parent))
+                pending.append((_lines_with_paths(path), {path.parent, place}))
+            elif path.is_dir() and path != place:
+                # `cd` leads there, and `..` from there
+                pending += [(word, {path}) for command in commands for word in _WORDS.split(command) if ".." in word]
     return found
 
 
@@ -55,37 +80,54 @@ def _counts(name: str, job: Job) -> bool:
     return name in job.env and name not in job.secrets and not name.startswith("DSTACK_")
 
 
-def _named(text: str, folder: Path) -> set[Path]:
-    return {path for word in set(_WORDS.split(text)) if word for path in _there(word, folder)}
+def _named(text: str, folders: set[Path], work: Path) -> set[Path]:
+    words = set(_WORDS.split(text))
+    found = {path for word in words for folder in folders for path in _there(word, folder, work)}
+    return {path for path in found if path.is_relative_to(work)}
 
 
-def _there(word: str, folder: Path) -> Iterator[Path]:
-    word = word.removeprefix("./").rstrip("/") or "."
-    if word.startswith(("/", "-", "~")) or ".." in word.split("/"):
+def _there(word: str, folder: Path, work: Path) -> Iterator[Path]:
+    bare = _PREFIX.sub("", word)
+    # an option alone names nothing; `./` does
+    if bare.startswith(("/", "-", "~")) or not (bare or word.endswith(("/", "PWD", "PWD}"))):
         return
+    path = _normal(folder / bare)
     try:
-        if _GLOB.search(word):
+        if _GLOB.search(bare):
             # the extras of a package (`.[dev]`) look like a pattern, too
-            bare = folder / (word.partition("[")[0] or ".")
-            yield from folder.glob(word)
-            if word.endswith("]") and bare.exists():
-                yield bare
-        elif os.path.lexists(folder / word):
-            yield folder / word
+            package = _normal(folder / bare.partition("[")[0])
+            if path.is_relative_to(work):
+                yield from work.glob(str(path.relative_to(work)))
+            if bare.endswith("]") and package.exists():
+                yield package
+        elif os.path.lexists(path):
+            yield path
     except (OSError, ValueError):
         return  # no path at all
 
 
+def _normal(path: Path) -> Path:
+    """By its text: links stay what they are."""
+    return Path(os.path.normpath(path))
+
+
 def _lines_with_paths(file: Path) -> str:
-    """Of a list of packages: options (`-r other.txt`) and paths (`./package`)."""
-    lines = file.read_text(errors="replace").splitlines()
-    return "\n".join(line for line in map(str.strip, lines) if line.startswith(("-", ".")) or line.endswith(".whl"))
+    """Of a list of packages: options (`-r other.txt`) and paths (`./package`, `file:package`)."""
+    lines = map(str.strip, file.read_text(errors="replace").splitlines())
+    return "\n".join(
+        line for line in lines if line.startswith(("-", ".")) or "/" in line or "file:" in line or _WHEEL in line
+    )
 
 
-def _digest(path: Path) -> str:
-    """Of the names, modes and contents of all that is there."""
+def _digest(path: Path, made: set[Path]) -> str:
+    """Of the names, modes and contents of all that is there, but for what is `made` below."""
     digest = hashlib.sha256()
+    below = {str(place) for place in made if place != path and place.is_relative_to(path)}
+    above = {str(parent) for place in below for parent in Path(place).parents}
     for entry in walk(str(path), warn=lambda text: None):
+        # a folder around what is made may be there only because of it
+        if entry.path in above or any(f"{entry.path}/".startswith(f"{place}/") for place in below):
+            continue
         digest.update(f"{entry.name}\0{entry.info.st_mode:o}\0{entry.target}\n".encode(errors="surrogateescape"))
         if entry.is_file:
             digest.update(b"%d\n" % entry.info.st_size)

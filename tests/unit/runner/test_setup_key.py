@@ -14,6 +14,7 @@ FILES = {
     "more/base.txt": "attrs\n",
     "package/setup.py": "x\n",
     "package/deep/module.py": "x\n",
+    "lists/all.txt": "# all\n./package\n-c ../more/base.txt\n",
     "a.sh": "x\n",
     "b.sh": "x\n",
 }
@@ -40,12 +41,41 @@ def key(work: Path, command: str, base: str = "image", **fields: object) -> str:
         ('cd more && cat "base.txt"; sh ./a.sh', ["more", "a.sh"]),
         ("pip install -e '.[dev]'", ["."]),
         ("pip install ./package[dev]", ["package"]),
+        ("pip install -rrequirements.txt -e$PWD/package", ["requirements.txt", "more/base.txt", "package"]),
+        ("pip install file:package file://${PWD}/more", ["more", "package"]),
+        ("pip install -r more/../a.sh", ["a.sh"]),
+        ("cd more && sh ../a.sh; cat ../b*", ["more", "a.sh", "b.sh"]),
+        ("pip install -r lists/all.txt", ["lists/all.txt", "package", "more/base.txt"]),
+        ("ls -r -e", []),
         ("cat *.sh", ["a.sh", "b.sh"]),
         ("cat /etc/passwd ../x ~/y $HOME 'a\tb' \0", []),
     ],
 )
 def test_the_files_that_commands_name(work: Path, command: str, named: list[str]) -> None:
-    assert named_files((command,), work) == {work / name for name in named}
+    assert named_files((command,), work, work) == {work / name for name in named}
+
+
+def test_the_working_folder_above_the_one_where_they_start(work: Path) -> None:
+    assert named_files(("sh ../a.sh ../*.sh ../../x",), work / "more", work) == {work / "a.sh", work / "b.sh"}
+
+
+@pytest.mark.parametrize("command", ["pip install .", "cp -r . $VIRTUAL_ENV; ls package"])
+def test_what_jobs_make_does_not_count_where_a_folder_around_it_is_named(work: Path, command: str) -> None:
+    made = {"caches": ["./data/"], "artifacts": ["package/out", "."], "deps": [["from/another/job"]]}
+    before = key(work, command, **made)
+    for path in ("data/x", "package/out/x", "from/another/job/x"):
+        (work / path).parent.mkdir(parents=True)
+        (work / path).touch()
+        assert key(work, command, **made) == before
+    (work / "from/x").touch()
+    assert (key(work, command, **made) == before) is ("." not in command.split())
+
+
+def test_what_jobs_make_counts_where_it_is_named_itself_but_not_in_caches(work: Path) -> None:
+    before = [key(work, "cat package/setup.py", **{field: ["package"]}) for field in ("artifacts", "caches")]
+    (work / "package/setup.py").write_text("other\n")
+    after = [key(work, "cat package/setup.py", **{field: ["package"]}) for field in ("artifacts", "caches")]
+    assert before[0] != after[0] and before[1] == after[1]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +114,15 @@ def test_a_program_that_may_now_be_run_is_another(work: Path) -> None:
 def test_what_else_counts(work: Path, other: dict[str, object]) -> None:
     given = {"env": {"A": "1", "B": "1", "SECRET": "1"}, "secrets": {"SECRET": "1"}}
     assert key(work, "echo $A ${SECRET}", **given) != key(work, "echo $A ${SECRET}", **{**given, **other})  # type: ignore[arg-type]
+
+
+def test_the_home_folder_counts_in_a_container(work: Path) -> None:
+    keys = {
+        key(work, "true", mode=mode, image="x", home_dir=home)
+        for mode in ("docker", "process")
+        for home in ("/a", "/b")
+    }
+    assert len(keys) == 3
 
 
 def test_variables_that_are_not_named_and_secrets_do_not_count(work: Path) -> None:
