@@ -12,6 +12,7 @@ from dstack_cloud.backends.local.config import LocalConfig, Mode
 from dstack_cloud.backends.local.resources import setups
 from dstack_cloud.backends.local.resources.machine import this_machine
 from dstack_cloud.domain.resources import Machine, Offer, Requirements, describe, fits
+from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL, PACKING_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
 from dstack_cloud.runner_bootstrap.payload.interpreter import find_interpreter
 
@@ -117,8 +118,9 @@ class LocalBackend:
         """What a runner that was killed couldn't remove itself."""
         if not self._engine.available():
             return
-        for container in self._engine.containers({"dstack.attempt": key}):
-            self._engine.remove(container["Id"])
+        for label in (ATTEMPT_LABEL, PACKING_LABEL):
+            for container in self._engine.containers({label: key}):
+                self._engine.remove(container["Id"])
 
 
 def _no_docker(image: str, *, switched_off: bool) -> errors.InvalidConfiguration:

@@ -101,7 +101,7 @@ lease="$base"/{name}
 [ -d "$lease" ] || exit 0
 if [ -x "$lease/end" ] && ! restarted "$lease"; then "$lease/end" || true; fi
 if command -v docker >/dev/null; then
-  for container in $(docker ps -aq --filter label=dstack.attempt={name} 2>/dev/null); do
+  for container in $(for of in attempt packing; do docker ps -aq --filter label=dstack.$of={name}; done 2>/dev/null); do
     docker rm -f "$container" >/dev/null 2>&1 || true
   done
 fi

@@ -13,6 +13,8 @@ from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.outputs import CONTAINER_WORK
 
 ATTEMPT_LABEL = "dstack.attempt"
+# of one that packs what a setup made: it may go on when the job has ended
+PACKING_LABEL = "dstack.packing"
 GIT_INSIDE = "/etc/dstack/git"
 CA_INSIDE = "/etc/dstack/ca-bundle.pem"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")

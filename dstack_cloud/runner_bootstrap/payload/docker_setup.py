@@ -140,6 +140,8 @@ class ImageKeep:
         """The image's own settings with it: nothing of the container that made it."""
         config = dict(self._base_image().get("Config") or {})
         labels = {LABEL: key, WORKFLOW_LABEL: self._job.workflow, FOLDER_LABEL: self._machine.setups}
+        # a container has its image's labels, and the one that made this is another attempt's
+        labels[container.ATTEMPT_LABEL] = ""
         config |= {
             "Labels": {**(config.get("Labels") or {}), **labels},
             "Entrypoint": config.get("Entrypoint") or [],
@@ -162,7 +164,7 @@ class ImageKeep:
             "User": "0:0",
             "WorkingDir": "/",
             "AttachStdout": True,
-            "Labels": {container.ATTEMPT_LABEL: self._job.attempt},
+            "Labels": {container.PACKING_LABEL if binds else container.ATTEMPT_LABEL: self._job.attempt},
             "NetworkDisabled": True,
             "HostConfig": {"Binds": list(binds), "LogConfig": {"Type": "none"}},
         }

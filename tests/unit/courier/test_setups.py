@@ -14,6 +14,7 @@ from dstack_cloud.courier.carrier import Carrier
 from dstack_cloud.courier.errand import Errand
 from dstack_cloud.courier.main import SocketRoad
 from dstack_cloud.runner_bootstrap.payload import docker_setup
+from dstack_cloud.runner_bootstrap.payload.container import PACKING_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine
 from dstack_cloud.storage import layout
 from tests.fakes.failing_store import FailingStore
@@ -71,6 +72,13 @@ def test_the_second_machine_does_not_build(base: Path) -> None:
     assert len(setups(store)) == 1
     log = Machine(base / "2", store).run("a-2")
     assert "building" not in log and log.endswith("made\n")
+
+
+def test_a_large_one_of_a_job_that_ends_at_once(base: Path) -> None:
+    store = FailingStore()
+    Machine(base / "1", store).run("a-1", setup=["echo made > /made; head -c 300000000 /dev/zero > /zeros"])
+    assert len(setups(store)) == 1
+    assert not Engine().containers({PACKING_LABEL: "a-1"})
 
 
 def test_one_that_is_damaged_is_built_and_replaced(base: Path) -> None:
