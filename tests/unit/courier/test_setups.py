@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from tests.unit.runner.tiny_image import tiny_image
 
 pytestmark = pytest.mark.docker
 
-WORKFLOW = "unit-test-of-the-couriers-setups"
+# of this session alone: others may use the same engine
+SESSION = str(os.getpid())
+WORKFLOW = f"unit-test-of-the-couriers-setups-{SESSION}"
 
 
 class Machine:
@@ -37,8 +40,9 @@ class Machine:
 
     def run(self, attempt: str, **fields: object) -> str:
         """The job's log."""
+        attempt = f"{attempt}-{SESSION}"
         errand = Errand(attempt, f"run-of-{attempt}", "it", 1, WORKFLOW)
-        given = {"setup": ["echo building", "echo made > /made"], "workflow": WORKFLOW, **fields}
+        given = {"setup": ["echo building", "echo made > /made"], "workflow": WORKFLOW, "setup_salt": SESSION, **fields}
         self.rig.submit("cat /made", mode="docker", image=tiny_image(Engine()), attempt=attempt, **given)
         carrier = Carrier(self.store, SocketRoad(self.rig.socket), errand)
         thread = threading.Thread(target=carrier.run, daemon=True)
@@ -78,7 +82,7 @@ def test_a_large_one_of_a_job_that_ends_at_once(base: Path) -> None:
     store = FailingStore()
     Machine(base / "1", store).run("a-1", setup=["echo made > /made; head -c 300000000 /dev/zero > /zeros"])
     assert len(setups(store)) == 1
-    assert not Engine().containers({PACKING_LABEL: "a-1"})
+    assert not Engine().containers({PACKING_LABEL: f"a-1-{SESSION}"})
 
 
 def test_one_that_is_damaged_is_built_and_replaced(base: Path) -> None:

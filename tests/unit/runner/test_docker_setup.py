@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,8 @@ from tests.unit.runner.rig import Rig, pieces
 
 pytestmark = pytest.mark.docker
 
-WORKFLOW = "unit-test-of-setups"
+# of this session alone: others may use the same engine
+WORKFLOW = f"unit-test-of-setups-{os.getpid()}"
 MAKE = [
     "echo building $X",
     "mkdir -p /opt/new; echo made > /opt/new/file; ln -s file /opt/new/link; chmod 4755 /opt/new/file",
@@ -39,7 +41,15 @@ def nothing_left() -> Iterator[None]:
 
 
 def submit(rig: Rig, image: str, **fields: object) -> None:
-    given = {"setup": MAKE, "env": {"X": 'it\'s "x"\nand y'}, "workflow": WORKFLOW, "image": image, **fields}
+    given = {
+        "attempt": WORKFLOW,
+        "setup_salt": WORKFLOW,
+        "setup": MAKE,
+        "env": {"X": 'it\'s "x"\nand y'},
+        "workflow": WORKFLOW,
+        "image": image,
+        **fields,
+    }
     rig.submit(*SHOW, mode="docker", **given)
 
 
@@ -127,7 +137,8 @@ def test_what_nothing_uses_any_more_goes(runner: Rig, image: str) -> None:
 
 def test_what_is_in_caches_is_not_its_own(runner: Rig, image: str) -> None:
     """What it writes at their paths is kept, for jobs without them."""
-    given = {"setup": ["mkdir ~/tool; touch ~/tool/x; test $PIP_NO_CACHE_DIR = 1"], "env": {}}
+    commands = ["mkdir ~/tool; touch ~/tool/x; test $PIP_NO_CACHE_DIR = 1"]
+    given = {"setup": commands, "env": {}, "setup_salt": WORKFLOW}
     submit(runner, image, caches=["~/tool", "~/.cache/pip"], **given)
     assert [output["files"] for output in offered(runner).outputs] == [0, 0]
     assert b"built in" in runner.log()
