@@ -46,7 +46,18 @@ class EnvironmentKeep:
     def base(self) -> str:
         python = self._folder.python / "bin" / "python"
         info = python.stat()
-        return f"{os.uname().sysname} {os.uname().machine} {python.resolve()} {info.st_size} {info.st_mtime_ns}"
+        system = f"{os.uname().sysname} {os.uname().machine} {python.resolve()} {info.st_size} {info.st_mtime_ns}"
+        return f"{system} {' '.join(self._beside(python.resolve().parent.parent))}"
+
+    def _beside(self, prefix: Path) -> list[str]:
+        """Of the interpreter's own packages, which its environments see, too, when one was last installed or removed: what is there
+        `pip` doesn't install."""
+        versions = [place.name for place in self._folder.python.glob("lib/python3.*")]
+        # of Debian's Python
+        prefixes = (prefix, prefix / "local")
+        places = [top / "lib" / name for top in prefixes for name in (*versions, "python3")]
+        found = [place for top in places for place in (top / "site-packages", top / "dist-packages") if place.is_dir()]
+        return [f"{place} {place.stat().st_mtime_ns}" for place in found]
 
     def use(self, key: str) -> bool:
         """Another job may put a new one in its place meanwhile: then what was given is of both, and is given once more."""

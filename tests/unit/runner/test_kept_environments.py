@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from dstack_cloud.runner_bootstrap.payload import interpreter
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
 from dstack_cloud.runner_bootstrap.payload.job import parse_job
 from dstack_cloud.runner_bootstrap.payload.process_setup import EnvironmentKeep, remove_kept
@@ -74,3 +77,19 @@ def test_who_built_it_has_it_whatever_becomes_of_what_is_kept(tmp_path: Path) ->
             mine = Attempt(tmp_path, f"mine-{number}")
             mine.build()
             assert mine.has_it_whole()
+
+
+@pytest.mark.parametrize("place", ["lib/python3.11/site-packages", "local/lib/python3.11/dist-packages"])
+def test_what_is_installed_into_the_interpreter_counts(tmp_path: Path, place: str) -> None:
+    python, packages = tmp_path / "usr/bin/python3.11", tmp_path / "usr" / place
+    for folder in (python.parent, packages):
+        folder.mkdir(parents=True)
+    python.touch()
+    found = []
+    for name in ("one", "two", "three"):
+        mine = Attempt(tmp_path, name)
+        interpreter.make_environment(python, "3.11", mine.folder.python)
+        found.append(mine.keep.base())
+        if name == "two":
+            (packages / "installed").mkdir()
+    assert found[0] == found[1] != found[2]
