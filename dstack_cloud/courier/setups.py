@@ -29,6 +29,7 @@ class Setups:
         self._store = store
         self._errand = errand
         self._thread: threading.Thread | None = None
+        self._saved = False
         self._unwanted = threading.Event()
 
     def serve(self, link: RunnerLink, state: RunnerState) -> None:
@@ -40,13 +41,15 @@ class Setups:
             self._begin(link, str(said["key"]))
 
     def finish(self, link: RunnerLink, state: RunnerState) -> None:
-        """Of a job that has ended: waits until it is saved. A machine that is taken back has no time for it."""
-        if not _to_be_saved(state) or state.reason in ("aborted", "interrupted"):
+        """Of a job that has ended: waits until it is saved, and tries once more where that failed meanwhile. A machine that is taken back
+        has no time for it."""
+        wanted = _to_be_saved(state) and state.reason not in ("aborted", "interrupted")
+        if not wanted:
             self.stop()
-        elif self._thread is None:
-            self._begin(link, str((state.setup or {})["key"]))
         if self._thread is not None:
             self._thread.join()
+        if wanted and not self._saved:
+            self._begin(link, str((state.setup or {})["key"])).join()
 
     def stop(self) -> None:
         self._unwanted.set()
@@ -59,13 +62,15 @@ class Setups:
             log.warning("%s: %s", self._errand.attempt_id, error.summary)
             link.put_input(SETUP, NOTHING)
 
-    def _begin(self, link: RunnerLink, key: str) -> None:
+    def _begin(self, link: RunnerLink, key: str) -> threading.Thread:
         self._thread = threading.Thread(target=self._save, args=(link, key), name="setup", daemon=True)
         self._thread.start()
+        return self._thread
 
     def _save(self, link: RunnerLink, key: str) -> None:
         try:
             setups.save_setup(self._store, self._errand.workflow, key, self._wanted(link.output(SETUP)))
+            self._saved = True
         except (Unwanted, LinkError, errors.DstackError, OSError) as error:
             log.warning("the setup of %s isn't kept in the store: %s", self._errand.attempt_id, error)
 

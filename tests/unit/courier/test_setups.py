@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dstack_cloud import errors
 from dstack_cloud.backends.local.client import remove_tree
 from dstack_cloud.courier.carrier import Carrier
 from dstack_cloud.courier.errand import Errand
@@ -38,12 +39,12 @@ class Machine:
         self.rig = Rig(base).start()
         self.store = store
 
-    def run(self, attempt: str, **fields: object) -> str:
+    def run(self, attempt: str, command: str = "cat /made", **fields: object) -> str:
         """The job's log."""
         attempt = f"{attempt}-{SESSION}"
         errand = Errand(attempt, f"run-of-{attempt}", "it", 1, WORKFLOW)
         given = {"setup": ["echo building", "echo made > /made"], "workflow": WORKFLOW, "setup_salt": SESSION, **fields}
-        self.rig.submit("cat /made", mode="docker", image=tiny_image(Engine()), attempt=attempt, **given)
+        self.rig.submit(command, mode="docker", image=tiny_image(Engine()), attempt=attempt, **given)
         carrier = Carrier(self.store, SocketRoad(self.rig.socket), errand)
         thread = threading.Thread(target=carrier.run, daemon=True)
         thread.start()
@@ -83,6 +84,24 @@ def test_a_large_one_of_a_job_that_ends_at_once(base: Path) -> None:
     Machine(base / "1", store).run("a-1", setup=["echo made > /made; head -c 300000000 /dev/zero > /zeros"])
     assert len(setups(store)) == 1
     assert not Engine().containers({PACKING_LABEL: f"a-1-{SESSION}"})
+
+
+class OnceFailing(FailingStore):
+    """Refuses the first setup that it is given."""
+
+    refused = False
+
+    def put(self, key: str, chunks: bytes | Iterable[bytes], *, size: int = 0) -> None:
+        if key.startswith(layout.cache_prefix(WORKFLOW)) and not self.refused:
+            self.refused = True
+            raise errors.StoreError(f"no answer for {key}", "wait")
+        super().put(key, chunks, size=size)
+
+
+def test_one_that_could_not_be_saved_meanwhile_is_saved_at_the_end(base: Path) -> None:
+    store = OnceFailing()
+    Machine(base / "1", store).run("a-1", "sleep 3")
+    assert store.refused and len(setups(store)) == 1
 
 
 def test_one_that_is_damaged_is_built_and_replaced(base: Path) -> None:
