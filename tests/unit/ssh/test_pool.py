@@ -10,7 +10,7 @@ from dstack_cloud.errors import HostKeyMismatch, SshError
 from dstack_cloud.ssh import keys
 from dstack_cloud.ssh.endpoint import Trust
 from dstack_cloud.ssh.pool import Connections
-from dstack_cloud.ssh.tunnel import LOOPBACK, Tunnel, answers, to_this_computer
+from dstack_cloud.ssh.tunnel import LOOPBACK, Probe, Tunnel, to_this_computer
 from tests.unit.ssh.sshd import Sshd
 from tests.unit.ssh.web import BODY, fetch
 
@@ -63,7 +63,7 @@ def test_a_tunnel_over_it_goes_on_after_a_broken_connection(sshd: Sshd, pool: Co
     deadline = time.monotonic() + 60
     while before.alive and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not answers(to_this_computer(tunnel.port))
+    assert not Probe(to_this_computer(tunnel.port)).answers()
     sshd.start()
     assert fetch(tunnel.port) == BODY
     tunnel.close()
