@@ -69,7 +69,7 @@ def test_an_unknown_option_launches_nothing(user: User) -> None:
 
 
 def test_a_field_of_a_later_version_is_refused_not_ignored(user: User) -> None:
-    user.workflows("workflows: {name: train, provider: bash, commands: [a], setup: [pip install x]}")
+    user.workflows("workflows: {name: train, provider: bash, commands: [a], schedule: '0 3 * * *'}")
     refused(user, "run", "train", says="not available yet")
 
 
