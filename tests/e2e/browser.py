@@ -54,23 +54,28 @@ class Browser:
         session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         text, deadline = "", time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            answer = self._call("Runtime.evaluate", {"expression": TEXT}, session)
-            text = answer["result"].get("value", "")
+            answer = self._ask("Runtime.evaluate", {"expression": TEXT}, session)
+            # an error: the page is on its way to another one, and has nothing to read at the moment
+            text = answer.get("result", {}).get("result", {}).get("value", "")
             if wanted in text:
                 return text
             time.sleep(0.1)
         raise AssertionError(f"{wanted!r} isn't on the page, which says: {text}")
 
     def _call(self, method: str, parameters: dict[str, Any], session: str = "") -> dict[str, Any]:
+        answer = self._ask(method, parameters, session)
+        assert "error" not in answer, answer
+        found: dict[str, Any] = answer["result"]
+        return found
+
+    def _ask(self, method: str, parameters: dict[str, Any], session: str) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         os.write(self._write, json.dumps({**message, **({"sessionId": session} if session else {})}).encode() + b"\0")
         while True:
-            answer = json.loads(self._message())
+            answer: dict[str, Any] = json.loads(self._message())
             if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                found: dict[str, Any] = answer["result"]
-                return found
+                return answer
 
     def _message(self) -> bytes:
         while b"\0" not in self._left:
