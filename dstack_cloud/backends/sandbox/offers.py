@@ -24,7 +24,8 @@ def offers(client: DockerClient, config: SandboxConfig, requirements: Requiremen
     if not fitting:
         reason = fits(max(everything, key=lambda offer: offer.machine.memory).machine, requirements)
         raise InvalidConfiguration(f"the sandbox doesn't fit: {reason}", ASK_FOR_LESS)
-    if config.quota is not None and requirements.nodes > config.quota:
+    # one machine meets a quota as on a cloud: when it is asked for
+    if config.quota is not None and requirements.nodes > max(config.quota, 1):
         text = f"the sandbox doesn't fit: needs {requirements.nodes} machines, and its quota is {config.quota}"
         raise InvalidConfiguration(text, "ask for fewer `nodes`, or set a larger `quota` for it")
     wanted = [offer for offer in fitting if allowed(offer, requirements)]
