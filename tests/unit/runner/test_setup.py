@@ -67,7 +67,7 @@ def test_what_pip_downloads_is_in_the_jobs_cache(runner: Rig, cache: str) -> Non
 def test_a_runner_that_dies_meanwhile_leaves_nothing(rig: Rig, kept: Path) -> None:
     rig.submit("echo ran", setup=["echo $$ > pid; echo begun; sleep 60"])
     rig.wait_log(b"begun")
-    pid = int((rig.folder / "setup/work/pid").read_text())
+    pid = int((rig.folder / "setup" / "work" / "pid").read_text())
     rig.crash()
     rig.start("--setups", str(kept))
     state = rig.wait("uploading")
