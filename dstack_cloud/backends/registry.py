@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from dstack_cloud import errors
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
-from dstack_cloud.backends.aws.resources.lending import S3Access
+from dstack_cloud.backends.aws.resources.lending import s3_access
 from dstack_cloud.backends.base import Backend
+from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.backends.local.backend import LocalBackend
 from dstack_cloud.backends.local.config import LocalConfig
 from dstack_cloud.backends.sandbox.backend import SandboxBackend
@@ -28,6 +29,11 @@ REMOTE_IMAGE = "python:{python}"
 
 Settings = Mapping[str, Mapping[str, Any]]
 Config = TypeVar("Config", bound=Frozen)
+
+# by the scheme of a store's URL: how it is reached, given its options and the settings of the project's backends
+STORES: Mapping[str, Callable[[str, Mapping[str, str], Settings], StoreAccess]] = {
+    "s3": lambda url, options, settings: s3_access(_read(AwsConfig, settings, "aws"), url, options),
+}
 
 
 def make_backends(home: Path, installation: str, settings: Settings, default_image: str) -> dict[str, Backend]:
@@ -47,21 +53,13 @@ def make_backends(home: Path, installation: str, settings: Settings, default_ima
     return backends
 
 
-def store_access(url: str, options: Mapping[str, str], settings: Settings) -> S3Access | None:
+def store_access(url: str, options: Mapping[str, str], settings: Settings) -> StoreAccess | None:
     """How a store in a cloud is reached, by this server and by machines; None for one that needs no login.
 
     What `options` leave out comes from that cloud's settings: the region, an emulator's endpoint.
     """
-    if urlsplit(url).scheme != "s3":
-        return None
-    config = _read(AwsConfig, settings, "aws")
-    known = {"region": config.regions[0]} if config.regions else {}
-    if config.endpoint:
-        known |= {"endpoint": config.endpoint}
-    merged = {**known, **options}
-    if merged.get("endpoint", "").startswith("http://"):
-        merged.setdefault("allow_http", "true")
-    return S3Access(config, url, merged)
+    reach = STORES.get(urlsplit(url).scheme)
+    return reach(url, options, settings) if reach else None
 
 
 def _read(model: type[Config], settings: Settings, name: str) -> Config:

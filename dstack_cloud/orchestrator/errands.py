@@ -8,10 +8,11 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from dstack_cloud import errors
+from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.runs import Instance, Job, Need
 from dstack_cloud.domain.states import JobStatus
-from dstack_cloud.orchestrator.world import StoreAccess, World
+from dstack_cloud.orchestrator.world import World
 from dstack_cloud.storage import artifacts, layout
 from dstack_cloud.storage.base import Store
 

@@ -66,6 +66,7 @@ class RunnerLinks:
             client_public=keys.client.public,
             user=LOGIN_USER,
             dead_man_seconds=DEAD_MAN_SECONDS,
+            ending=self._ending(instance),
         )
 
     def open(self, instance: Instance) -> RunnerLink:
@@ -182,6 +183,10 @@ class RunnerLinks:
     def _place(self, instance: Instance) -> Placement:
         """A kept machine's ref ends with the folder of the lease."""
         return MACHINE if self._kept(instance) is None else lease(instance.ref.partition(":")[2])
+
+    def _ending(self, instance: Instance) -> str:
+        backend = self._backend_of(instance) if self._backend_of else None
+        return backend.capabilities.ending if backend else ""
 
     def _kept(self, instance: Instance) -> KeptMachines | None:
         backend = self._backend_of(instance) if self._backend_of else None

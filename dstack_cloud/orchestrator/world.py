@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Backend
+from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.courier.errand import Errand, MachineStore
 from dstack_cloud.domain.git import Credential
 from dstack_cloud.domain.jobs import Confidential
@@ -49,26 +50,6 @@ class Timing:
     saving: float = 1800.0
     preparing: float = 3600.0
     reap: float = 60.0
-
-
-class StoreAccess(Protocol):
-    """How machines may reach a project's store. `url` is the store's, `options` what isn't secret of its settings."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def options(self) -> Mapping[str, str]: ...
-
-    @property
-    def foreign(self) -> bool:
-        """Whether it only speaks like the store of a cloud: the identity of that cloud's machines is worth nothing there."""
-        ...
-
-    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
-        """Credentials for the objects below `prefixes`, and to read those below `reads`, that are good for so long (or as long as the cloud allows), in obstore's
-        names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
-        ...
 
 
 class Links(Protocol):

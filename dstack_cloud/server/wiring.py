@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dstack_cloud import errors
-from dstack_cloud.backends.aws.resources.lending import S3Access
 from dstack_cloud.backends.base import Backend
+from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.backends.registry import make_backends, store_access
 from dstack_cloud.db import open_database
 from dstack_cloud.domain.configuration import Configuration, Source, parse_configuration
@@ -100,14 +100,14 @@ def _installation(home: Path) -> str:
     return path.read_text().strip()
 
 
-def _access(configuration: Configuration) -> dict[str, S3Access]:
+def _access(configuration: Configuration) -> dict[str, StoreAccess]:
     """By project, for those whose store is in a cloud."""
     found = {name: store_access(p.store, p.store_options, p.settings) for name, p in configuration.projects.items()}
     return {name: access for name, access in found.items() if access is not None}
 
 
 def _store(
-    home: Path, project: str, configuration: Configuration, access: S3Access | None, patience: float = STORE_PATIENCE
+    home: Path, project: str, configuration: Configuration, access: StoreAccess | None, patience: float = STORE_PATIENCE
 ) -> Store:
     settings = configuration.projects[project]
     if access is not None:

@@ -24,6 +24,8 @@ class Capabilities:
     `ephemeral`: a machine is made for the job and ends with it; it needs keys and user data. Else it was there before and
     stays, and the backend is a `KeptMachines`. `notice`: whose metadata service announces an interruption ("aws", "gcp",
     "azure"; "": none does). `store`: the scheme of the object store that a machine reaches with its own identity ("": none).
+    `ending`: a script of sh that a machine runs as root before it powers off, where that alone leaves it in existence and
+    billed: it deletes the machine. Twice does no harm.
     `same_network`: its jobs go out through this computer's network, so they must trust whom this computer trusts.
     `private_network`: machines of one region reach each other there, each at the `address` that is observed.
     """
@@ -36,6 +38,7 @@ class Capabilities:
     notice: str = ""
     store: str = ""
     self_termination: bool = False
+    ending: str = ""
     same_network: bool = False
     private_network: bool = False
 

@@ -36,7 +36,7 @@ def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         host = LOOPBACK
         if label:
-            from tests.fakes.aws.hypervisor import Hypervisor
+            from tests.fakes.hypervisor import Hypervisor
 
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emulated-")))
             hypervisor = stack.enter_context(Hypervisor(world, home, label))

@@ -7,16 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, StateReason
 from moto.moto_api._internal.models import moto_api_backend
 
-from tests.fakes.aws import prices
+from tests.fakes.aws import identity, prices
 from tests.fakes.aws.calls import Answer, Call
 from tests.fakes.aws.faults import FaultBook
+from tests.fakes.bodies import Birth, Machines
 
 PENDING, RUNNING, SHUTTING_DOWN, TERMINATED = ("pending", 0), ("running", 16), ("shutting-down", 32), ("terminated", 48)
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
@@ -24,30 +25,6 @@ INTERRUPTED = ("Server.SpotInstanceTermination", "Spot instance termination")
 POWERED_OFF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 BROKEN = ("Server.InternalError", "Internal error on launch")
 DIED = ("", "")  # hardware that fails says nothing
-
-
-@dataclass(frozen=True)
-class Birth:
-    """What a machine is made from. `role` is the name of its instance profile's role, "" for none."""
-
-    id: str
-    region: str
-    zone: str
-    type: str
-    spot: bool
-    user_data: str
-    role: str
-
-
-class Machines(Protocol):
-    """Who gives instances a body; each tells the World what becomes of it."""
-
-    def boot(self, birth: Birth) -> None: ...
-    def announce(self, id: str, seconds: float) -> None:
-        """Its metadata service says that it will be ended in so many seconds."""
-        ...
-
-    def end(self, id: str, *, abruptly: bool = False) -> None: ...
 
 
 @dataclass
@@ -69,7 +46,7 @@ class _Life:
 
 
 class World:
-    """`lock` is held by whoever looks at moto's EC2 or changes it."""
+    """Satisfies `bodies.Cloud`. `lock` is held by whoever looks at moto's EC2 or changes it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -110,8 +87,10 @@ class World:
                 if instance.state == PENDING[0] and now >= self._lives[instance.id].runs_from:
                     set_state(instance, RUNNING)
 
+    def documents(self, birth: Birth, address: str) -> Mapping[str, str]:
+        return identity.documents(birth, address)
+
     def running(self, id: str, address: str) -> None:
-        """Its body has come up there."""
         with self.lock:
             instance = self.instance(id)
             if instance.state == PENDING[0]:
@@ -122,12 +101,17 @@ class World:
                 set_state(instance, RUNNING)
 
     def gone(self, id: str) -> None:
-        """Its body is no more, as it was told."""
         with self.lock:
             set_state(self.instance(id), TERMINATED)
 
+    def died(self, id: str) -> None:
+        self.terminate(id, DIED)
+
+    def broken(self, id: str) -> None:
+        self.terminate(id, BROKEN)
+
     def stopped_itself(self, id: str) -> None:
-        """It powered itself off: ended or only stopped, as its launch says."""
+        """Ended or only stopped, as its launch says."""
         with self.lock:
             instance = self.instance(id)
             if instance.instance_initiated_shutdown_behavior == "terminate":

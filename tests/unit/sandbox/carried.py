@@ -41,12 +41,15 @@ LENT = {"access_key_id": KEY, "secret_access_key": SECRET}
 
 @dataclass
 class Lender:
-    """Satisfies `world.StoreAccess`: the same keys for everybody, or others."""
+    """Satisfies `base.access.StoreAccess`: the same keys for everybody, or others."""
 
     url: str
     options: Mapping[str, str]
     lent: Mapping[str, str] | None
     foreign: bool = False
+
+    def credentials(self) -> Mapping[str, object]:
+        return LENT
 
     def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
         return self.lent

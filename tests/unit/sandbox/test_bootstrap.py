@@ -20,10 +20,10 @@ ERRAND = Errand("a-1", "shady-1", "train", 1, "train")
 STORE = MachineStore("s3://b", {}, {"secret_access_key": "hush"})
 
 
-def document(seconds: int = 900) -> dict[str, Any]:
+def document(seconds: int = 900, ending: str = "") -> dict[str, Any]:
     text = user_data(
         host_private="HOST PRIVATE", host_public="ssh-ed25519 HOST", client_public="ssh-ed25519 CLIENT", user="me",
-        dead_man_seconds=seconds,
+        dead_man_seconds=seconds, ending=ending,
     )  # fmt: skip
     assert text.startswith("#cloud-config\n")
     return dict(json.loads(text.partition("\n")[2]))
@@ -44,6 +44,16 @@ def test_the_dead_man_is_armed_in_the_earliest_stage() -> None:
     assert script.endswith("systemctl start --no-block dstack-deadman.timer")
 
 
+def test_where_a_poweroff_is_not_the_end_the_machine_deletes_itself_first() -> None:
+    assert "ending" not in document()["bootcmd"][0][2]
+    script = document(ending="#!/bin/sh\necho 'deleted'")["bootcmd"][0][2]
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+    assert "cat >/usr/local/sbin/dstack-ending <<'END_OF_FILE'\n#!/bin/sh\necho 'deleted'\nEND_OF_FILE\n" in script
+    by_timer = script.index("ExecStart=-/usr/bin/timeout 60 /usr/local/sbin/dstack-ending")
+    assert by_timer < script.index("ExecStart=/bin/systemctl poweroff")
+    assert "systemctl start --no-block dstack-ending.service\n" in script
+
+
 def test_a_deadline_holds_by_the_clock_and_without_it() -> None:
     unit = timer(60, "2030-01-02 03:04:05 UTC")
     assert "OnActiveSec=60s\n" in unit
@@ -52,7 +62,7 @@ def test_a_deadline_holds_by_the_clock_and_without_it() -> None:
 
 def test_shells_accept_what_is_sent() -> None:
     script = document()["bootcmd"][0][2]
-    texts = [script]
+    texts = [script, document(ending="exit 0")["bootcmd"][0][2]]
     for place in (MACHINE, lease("/home/me/leases/k-1")):
         step = install.install(seconds=60, host_key=KEY, gpus=True, place=place)
         texts += [step.command, install.connect_command(place), ship(ERRAND, STORE, b"", place=place).command]

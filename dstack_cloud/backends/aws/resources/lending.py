@@ -26,7 +26,7 @@ AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3Access:
-    """A store on S3 as machines reach it. `options` are obstore's, nothing secret. Threads share it."""
+    """A store on S3; satisfies `base.access.StoreAccess`."""
 
     def __init__(self, config: AwsConfig, url: str, options: Mapping[str, str]) -> None:
         self.url, self.options = url, options
@@ -35,8 +35,8 @@ class S3Access:
 
     @property
     def foreign(self) -> bool:
-        """Whether it is another S3 server than AWS's, which knows nothing of a machine's role. Emulators are of one piece: with
-        an `endpoint` for AWS, all are taken for AWS's."""
+        """Another S3 server than AWS's knows nothing of a machine's role. Emulators are of one piece: with an `endpoint` for
+        AWS, all are taken for AWS's."""
         return not self._client.config.endpoint and self._is_elsewhere()
 
     def credentials(self) -> Mapping[str, object]:
@@ -44,8 +44,7 @@ class S3Access:
         return self._client.credentials()
 
     def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
-        """Credentials that may use these prefixes and read at `reads`, nothing else, for at most `seconds` (for less where AWS allows less). None where
-        this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured. Raises StoreError."""
+        """None where this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured."""
         if not on_s3(self.url) or self._is_elsewhere():
             return None
         try:
@@ -92,6 +91,17 @@ class S3Access:
             with translated("caller"):
                 self._caller = self._client.sts().get_caller_identity()["Arn"]
         return self._caller
+
+
+def s3_access(config: AwsConfig, url: str, options: Mapping[str, str]) -> S3Access:
+    """What `options` leave out comes from the settings: the region, an emulator's endpoint."""
+    known = {"region": config.regions[0]} if config.regions else {}
+    if config.endpoint:
+        known |= {"endpoint": config.endpoint}
+    merged = {**known, **options}
+    if merged.get("endpoint", "").startswith("http://"):
+        merged.setdefault("allow_http", "true")
+    return S3Access(config, url, merged)
 
 
 def _within(seconds: int, longest: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dstack_cloud.backends.aws.offers.shelf import Shelf
+from dstack_cloud.backends.base.shelf import Shelf
 from dstack_cloud.errors import Unavailable
 
 

@@ -1,4 +1,4 @@
-"""What was learnt from AWS, kept in memory and in a file: old knowledge answers at once while newer is fetched."""
+"""What was learnt from a cloud, kept in memory and in a file: old knowledge answers at once while newer is fetched."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Shelf(Generic[Data]):
         return self._known
 
     def _write(self, data: Data, at: float) -> None:
-        """A state folder that is full must not stop a launch: the next server asks AWS again."""
+        """A state folder that is full must not stop a launch: the next server asks the cloud again."""
         draft = self._path.with_name(f".{self._path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,13 @@
-"""Sandbox machines as the bodies of the emulated cloud's instances: same user data, same end, same metadata service.
+"""Sandbox machines as the bodies of an emulated cloud's instances: same user data, same end, same metadata service.
 
 Everything that is made in Docker carries the cloud's label, and goes when the cloud's process does.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -22,23 +20,20 @@ from dstack_cloud.backends.sandbox.errors import Missing
 from dstack_cloud.backends.sandbox.resources import network
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, NotFound
-from tests.fakes import seaweed
-from tests.fakes.aws.world import BROKEN, DIED, Birth, World
+from tests.fakes.bodies import Birth, Cloud
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 # the ending of a sandbox machine's container, in the words of its backend
 POWERED_OFF, REBOOTED = "it powered itself off", "it rebooted"
-CREDENTIALS_SECONDS = 6 * 3600
-METADATA = "/latest/meta-data/"
 
 
 class Hypervisor:
-    """A context; implements `world.Machines`. `address` is this computer's on a network of its own: machines reach it, too."""
+    """A context; satisfies `bodies.Machines`. `address` is this computer's on a network of its own: machines reach it, too."""
 
-    def __init__(self, world: World, home: Path, label: str) -> None:
-        self._world, self._front = world, f"{label}-front"
+    def __init__(self, cloud: Cloud, home: Path, label: str) -> None:
+        self._cloud, self._front = cloud, f"{label}-front"
         self._client, config = DockerClient(), SandboxConfig()
         self._backend = SandboxBackend(config, home, label)
         self.address = network.ensure(self._client, config, self._front).gateway
@@ -89,8 +84,7 @@ class Hypervisor:
 
     def _boot(self, birth: Birth) -> None:
         ref = _ref(birth.id)
-        for path, text in _documents(birth).items():
-            self._backend.residents.publish(ref, path, text.encode())
+        self._publish(birth, "")
         try:
             self._backend.create(Launch(birth.id, self._offer_of(birth), birth.user_data))
             with self._lock:
@@ -102,13 +96,17 @@ class Hypervisor:
             while not (seen := self._backend.inspect([ref])[ref]).endpoint and seen.health is not Health.GONE:
                 time.sleep(LOOK_SECONDS)
             address = seen.endpoint.rpartition("@")[2].rpartition(":")[0]
-            self._backend.residents.publish(ref, f"{METADATA}public-ipv4", address.encode())
-            self._world.running(birth.id, address)
+            self._publish(birth, address)
+            self._cloud.running(birth.id, address)
         except BackendError as wrong:
             log.warning("%s doesn't boot: %s", birth.id, wrong)
-            self._world.terminate(birth.id, BROKEN)
+            self._cloud.broken(birth.id)
         except LookupError:
             pass  # the cloud was reset meanwhile, which ends it
+
+    def _publish(self, birth: Birth, address: str) -> None:
+        for path, text in self._cloud.documents(birth, address).items():
+            self._backend.residents.publish(_ref(birth.id), path, text.encode())
 
     def _offer_of(self, birth: Birth) -> Offer:
         place = {"region": birth.region, "zone": birth.zone, "instance_type": birth.type, "spot": birth.spot}
@@ -119,7 +117,7 @@ class Hypervisor:
             self._alive.discard(id)
         self._backend.terminate([_ref(id)])
         try:
-            self._world.gone(id)
+            self._cloud.gone(id)
         except LookupError:
             pass  # the cloud was reset meanwhile
 
@@ -142,32 +140,12 @@ class Hypervisor:
             with self._lock:
                 self._alive.discard(id)
             if seen.detail == POWERED_OFF:
-                self._world.stopped_itself(id)
+                self._cloud.stopped_itself(id)
             else:
-                self._world.terminate(id, DIED)
+                self._cloud.died(id)
         except (LookupError, Missing):
             pass  # its end was asked for at this moment
 
 
 def _ref(id: str) -> str:
     return f"dstack-{id}"
-
-
-def _documents(birth: Birth) -> Mapping[str, str]:
-    """What its metadata service says beside what every sandbox machine's does.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
-    """
-    known = {f"{METADATA}instance-id": birth.id, "/latest/user-data": birth.user_data}
-    if birth.role:
-        # a server of SeaweedFS knows lasting keys only; it takes an empty token for none
-        credentials = {
-            **{"Code": "Success", "Type": "AWS-HMAC", "LastUpdated": _iso(0), "Expiration": _iso(CREDENTIALS_SECONDS)},
-            **{"AccessKeyId": seaweed.KEY, "SecretAccessKey": seaweed.SECRET, "Token": ""},
-        }
-        known[f"{METADATA}iam/security-credentials/{birth.role}"] = json.dumps(credentials)
-    return known
-
-
-def _iso(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))

@@ -1,0 +1,30 @@
+"""How machines reach a project's store: with their own identity, or with credentials that are lent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class StoreAccess(Protocol):
+    """`url` is the store's, `options` what isn't secret of its settings, in obstore's names. Threads share it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it only speaks like the store of a cloud: the identity of that cloud's machines is worth nothing there."""
+        ...
+
+    def credentials(self) -> Mapping[str, object]:
+        """The server's own, as an obstore credential provider. Raises BackendError."""
+        ...
+
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
+        """Credentials for the objects below `prefixes`, and to read those below `reads`, that are good for so long (or as
+        long as the cloud allows), in obstore's names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
+        ...
