@@ -11,7 +11,8 @@ from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.identity import Identity
 from dstack_cloud.backends.aws.resources.images import Catalogue
-from dstack_cloud.backends.aws.resources.network import Network, address_towards
+from dstack_cloud.backends.aws.resources.network import Network
+from dstack_cloud.backends.base.own_address import address_towards
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
 from tests.fakes.aws import REGION, MotoCloud
 from tests.unit.aws.conftest import IMAGE

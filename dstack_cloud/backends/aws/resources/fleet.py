@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import translated
-from dstack_cloud.backends.aws.resources.batches import Batches
 from dstack_cloud.backends.aws.resources.machine import key_of, observe
 from dstack_cloud.backends.aws.resources.policy import OWNER_TAG
 from dstack_cloud.backends.base import Health, Observed, Owned
+from dstack_cloud.backends.base.batches import Batches
 from dstack_cloud.errors import BackendError, Unavailable
 
 if TYPE_CHECKING:

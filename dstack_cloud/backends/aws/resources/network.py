@@ -3,19 +3,16 @@ machines that work together."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import socket
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.base.own_address import OwnAddress
 from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
 if TYPE_CHECKING:
@@ -23,10 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OWN_ADDRESS_URL = "https://checkip.amazonaws.com"
-OWN_ADDRESS_SECONDS = 10
-# a laptop changes its network now and then, subnets hardly ever change
-ADDRESS_AGE_SECONDS = 300.0
+# they hardly ever change
 SUBNETS_AGE_SECONDS = 3600.0
 SSH_PORT = 22
 # what a rule's description says of its network: learnt, so it goes when this computer has another; or named in `ssh_from`
@@ -49,7 +43,7 @@ class Network:
         self._subnets: dict[str, tuple[float, Mapping[str, Subnet]]] = {}
         self._groups: dict[tuple[str, str, tuple[str, ...]], str] = {}
         self._meshes: dict[tuple[str, str], str] = {}
-        self._address: tuple[float, str] = (0.0, "")
+        self._own = OwnAddress(client.config.endpoint)
 
     def subnets(self, region: str) -> Mapping[str, Subnet]:
         """One subnet a zone. Raises InvalidConfiguration where there is none."""
@@ -60,7 +54,7 @@ class Network:
 
     def group(self, region: str, vpc: str) -> str:
         """The id of the security group there: SSH from this computer, or from the configured networks, and nothing else."""
-        allowed = self._client.config.ssh_from or (self._own_address(),)
+        allowed = self._client.config.ssh_from or (self._own.network(),)
         key = (region, vpc, allowed)
         with self._lock:
             if key not in self._groups:
@@ -191,32 +185,3 @@ class Network:
         except BackendError as refused:
             # without this permission all the rest works
             log.warning("%s: earlier addresses stay open in %s: %s", region, group, refused.summary)
-
-    def _own_address(self) -> str:
-        at, address = self._address
-        if not address or time.monotonic() - at > ADDRESS_AGE_SECONDS:
-            endpoint = self._client.config.endpoint
-            address = f"{address_towards(endpoint) if endpoint else public_address()}/32"
-            self._address = time.monotonic(), address
-        return address
-
-
-def public_address() -> str:
-    """The IPv4 address that AWS sees this computer at."""
-    hint = "set `ssh_from` to the networks from which machines are reached"
-    try:
-        with urllib.request.urlopen(OWN_ADDRESS_URL, timeout=OWN_ADDRESS_SECONDS) as answer:
-            return str(ipaddress.IPv4Address(answer.read(100).decode().strip()))
-    except (OSError, ValueError) as cause:
-        raise Unavailable(f"{OWN_ADDRESS_URL} doesn't tell this computer's public address: {cause}", hint) from cause
-
-
-def address_towards(endpoint: str) -> str:
-    """This computer's IPv4 address on the way to an emulator; nothing is sent."""
-    host = urlsplit(endpoint).hostname or "127.0.0.1"
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, 9))
-            return str(probe.getsockname()[0])
-    except OSError as cause:
-        raise Unavailable(f"there is no way to {host}: {cause}", "set `ssh_from`") from cause

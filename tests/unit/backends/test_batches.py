@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dstack_cloud.backends.aws.resources.batches import Batches
+from dstack_cloud.backends.base.batches import Batches
 from dstack_cloud.errors import Unavailable
 
 
