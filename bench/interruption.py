@@ -88,7 +88,7 @@ def died(here: Place, client: Client) -> float:
     moment = wait_for(second, "the second machine")
     here.call("stop", name, "--abort", "-y")
     wait_for(lambda: client.run(name)["finished_at"], "the end")
-    return moment - at
+    return float(moment) - at
 
 
 def main() -> None:

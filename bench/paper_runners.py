@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +112,9 @@ class PaperRunners:
             runner = self._runners.pop(instance.id, None) if keys else None
         if runner is not None:
             runner.close()
+
+    def sweep(self, alive: Callable[[], Collection[str]]) -> None:
+        """There are no files."""
 
     def _live(self) -> None:
         while True:

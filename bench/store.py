@@ -7,6 +7,7 @@ own path: files on disk, packed by the runner's code in a process of its own, sa
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import statistics
@@ -68,7 +69,7 @@ def binary(name: str) -> str:
 def measured(tool: Tool, command: list[str]) -> Took:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    usage: list[os.waitpid] = []  # type: ignore[valid-type]
+    usage: list[resource.struct_rusage] = []
     said = ""
 
     def work() -> None:
