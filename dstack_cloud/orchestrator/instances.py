@@ -151,7 +151,7 @@ def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> No
     observed = _observe(world, instance)
     if observed is None:
         _wait_for_boot(world, instance, job, "its backend can't say how it is")
-    elif observed.health is Health.GONE and not _settling(world, instance):
+    elif observed.over and not (observed.health is Health.GONE and _settling(world, instance)):
         _gone(world, couriers, instance, observed)
     elif not observed.endpoint or (job.spec.nodes > 1 and not observed.address):
         _wait_for_boot(world, instance, job, "it got no address")
@@ -234,7 +234,7 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
     unreachable = world.awake.count(couriers.unreachable_for(instance.id), now)
     late = instance.deadline is not None and now > instance.deadline
     observed = _look_after(world, instance, well=not unreachable and not late)
-    if observed is not None and observed.health is Health.GONE:
+    if observed is not None and observed.over:
         _gone(world, couriers, instance, observed)
     elif given_up := couriers.given_up(instance.id):
         _end(world, instance, Ending.FAILED, f"{plan.STORE_FAILED}: {given_up}")

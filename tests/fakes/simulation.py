@@ -1,7 +1,8 @@
 """A world with a seed: a backend, runners and crashes, all in memory, around the real steps and the real database.
 
 Every call to the outside may fail before its effect, fail after it (the answer is lost), or be where the server dies. Machines
-may be taken back with notice, die without, be cut off while they go on working, or turn up long after the call that made them.
+may be taken back with notice, die without, stop and still be there, be cut off while they go on working, or turn up long after the
+call that made them.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Crash(BaseException):
 
 @dataclass
 class Chance:
-    """Probabilities of what may go wrong: `crash`, `fault` at each outside call, `late` at each create call; `interrupt`, `lose`
-    and `cut` in each round."""
+    """Probabilities of what may go wrong: `crash`, `fault` at each outside call, `late` at each create call, `stay` at each that
+    ends a machine: it has no effect; `interrupt`, `lose`, `stop` and `cut` in each round."""
 
     rng: random.Random
     crash: float = 0.0
@@ -48,6 +49,8 @@ class Chance:
     late: float = 0.0
     interrupt: float = 0.0
     lose: float = 0.0
+    stop: float = 0.0
+    stay: float = 0.0
     cut: float = 0.0
 
     def hits(self, probability: float) -> bool:
@@ -142,12 +145,15 @@ class SimBackend:
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         self.chance.before()
-        return {
-            ref: Observed(ref, Health.RUNNING, "unix:x", address=f"10.{ref}")
-            if ref in self.machines
-            else Observed(ref, Health.GONE)
-            for ref in refs
-        }
+        return {ref: self._observe(ref) for ref in refs}
+
+    def _observe(self, ref: str) -> Observed:
+        if self.runs(ref):
+            return Observed(ref, Health.RUNNING, "unix:x", address=f"10.{ref}")
+        return Observed(ref, Health.STOPPED if ref in self.machines else Health.GONE)
+
+    def runs(self, ref: str) -> bool:
+        return self.machines.get(ref) == "running"
 
     def list_owned(self) -> list[Owned]:
         return [Owned(key, key) for key in self.machines]
@@ -155,7 +161,8 @@ class SimBackend:
     def terminate(self, refs: Sequence[str]) -> None:
         self.chance.before()
         for ref in refs:
-            self.machines.pop(ref, None)
+            if not self.chance.hits(self.chance.stay):
+                self.machines.pop(ref, None)
         self.chance.after()
 
 
@@ -174,15 +181,15 @@ class SimRunners:
     nodes: dict[str, list[str]] = field(default_factory=dict)
 
     def working(self) -> list[str]:
-        """Whose machine is there and whose job hasn't ended."""
-        return [key for key, phases in self.phases.items() if key in self.backend.machines and phases]
+        """Whose machine runs and whose job hasn't ended."""
+        return [key for key, phases in self.phases.items() if self.backend.runs(key) and phases]
 
     def prepare(self, instance: Instance) -> str:
         self.keys.add(instance.id)
         return ""
 
     def open(self, instance: Instance) -> SimLink:  # type: ignore[override]
-        if instance.id not in self.backend.machines:
+        if not self.backend.runs(instance.id):
             raise errors.RunnerUnreachable("nothing there")
         return SimLink(self, instance.id)
 
@@ -231,7 +238,7 @@ class SimCouriers:
         cut = self._simulation.cut_at.get(instance_id)
         if cut is not None:
             return self._simulation.now - cut + 1.0
-        return 0.0 if instance_id in self._simulation.backend.machines else 1.0
+        return 0.0 if self._simulation.backend.runs(instance_id) else 1.0
 
 
 class Open:
@@ -339,6 +346,8 @@ class Simulation:
                 self.interrupt(key)
             elif self.chance.hits(self.chance.lose):
                 self.backend.machines.pop(key)
+            elif self.chance.hits(self.chance.stop):
+                self.backend.machines[key] = "stopped"
             elif self.chance.hits(self.chance.cut):
                 self.cut_at.setdefault(key, self.now)
 
@@ -367,7 +376,7 @@ class Simulation:
     def _tick(self) -> None:
         """Each living runner says its next word."""
         for instance_id, phases in self.runners.phases.items():
-            if instance_id in self.backend.machines and phases and self.database.instances.get(instance_id):
+            if self.backend.runs(instance_id) and phases and self.database.instances.get(instance_id):
                 self._report(instance_id, phases.pop(0))
 
     def _report(self, instance_id: str, phase: str) -> None:

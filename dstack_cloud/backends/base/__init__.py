@@ -66,21 +66,30 @@ class Launch:
 
 
 class Health(str, Enum):
+    """STOPPED: it works no more, but is still there and may cost something, as machines of some clouds that powered themselves
+    off: it must be terminated. GONE: nothing of it is left to terminate."""
+
     STARTING = "starting"
     RUNNING = "running"
+    STOPPED = "stopped"
     GONE = "gone"
 
 
 @dataclass(frozen=True)
 class Observed:
     """`endpoint`: `unix:PATH` or `ssh:USER@HOST:PORT`, "" while it isn't known; `address` is its own in the private network.
-    `detail`: why it is gone, if known."""
+    `detail`: why it is stopped or gone, if known."""
 
     ref: str
     health: Health
     endpoint: str = ""
     detail: str = ""
     address: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether its job's attempt can only have ended."""
+        return self.health in (Health.STOPPED, Health.GONE)
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,12 @@ class Backend(Protocol):
         """One call for all of them; an unknown ref is GONE."""
         ...
 
-    def list_owned(self) -> list[Owned]: ...
+    def list_owned(self) -> list[Owned]:
+        """All that may cost something: also machines that are stopped, and disks and addresses that one left behind."""
+        ...
 
     def terminate(self, refs: Sequence[str]) -> None:
-        """Succeeds when it is gone already. May return before the machine is gone: inspect tells."""
+        """Succeeds when it is gone already. May return before the machine is gone: inspect tells. Asked again while it isn't."""
         ...
 
 

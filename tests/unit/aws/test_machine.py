@@ -50,20 +50,20 @@ def test_tags_hold_only_what_aws_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "detail"),
+    ("state", "code", "health", "detail"),
     [
-        ("terminated", "Server.SpotInstanceTermination", "a spot interruption"),
-        ("shutting-down", "Client.InstanceInitiatedShutdown", "it powered itself off"),
-        ("stopped", "Brand.New", "its own words"),
+        ("terminated", "Server.SpotInstanceTermination", Health.GONE, "a spot interruption"),
+        ("shutting-down", "Client.InstanceInitiatedShutdown", Health.GONE, "it powered itself off"),
+        ("stopped", "Brand.New", Health.STOPPED, "its own words"),
     ],
 )
-def test_why_a_machine_ended(state: str, code: str, detail: str) -> None:
+def test_why_a_machine_ended(state: str, code: str, health: Health, detail: str) -> None:
     seen = observe(
         AwsConfig(),
         "ref",
         {"State": {"Name": state}, "StateReason": {"Code": code, "Message": "its own words"}},  # type: ignore[typeddict-item]
     )
-    assert (seen.health, seen.detail) == (Health.GONE, detail)
+    assert (seen.health, seen.detail) == (health, detail)
 
 
 @pytest.mark.parametrize(("public", "endpoint"), [(True, "ssh:dstack@1.2.3.4:22"), (False, "ssh:dstack@10.0.0.1:22")])

@@ -39,7 +39,7 @@ def check_nothing_is_left(world: Simulation) -> None:
     for _ in range(500):
         world.backend.arrive(world.now)
         world.now += 1
-    world.chance.crash = world.chance.fault = 0.0
+    world.chance.crash = world.chance.fault = world.chance.stay = 0.0
     world.reap()
     assert world.backend.machines == {}
     assert not world.database.instances.alive()
@@ -208,7 +208,7 @@ def test_a_machine_whose_making_was_never_confirmed_is_found_and_used(tmp_path: 
 def test_whatever_goes_wrong_every_job_ends_and_nothing_is_left(tmp_path: Path, seed: int) -> None:
     world = remote(
         tmp_path, seed, {"retry_seconds": 3600},
-        crash=0.05, fault=0.1, late=0.1, interrupt=0.03, lose=0.01, cut=0.003,
+        crash=0.05, fault=0.1, late=0.1, interrupt=0.03, lose=0.01, stop=0.01, stay=0.1, cut=0.003,
     )  # fmt: skip
     world.backend.refuse = seed % 7
     world.go(rounds=20_000)

@@ -17,6 +17,7 @@ from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
 from dstack_cloud.orchestrator import instances, jobs, reports
 from dstack_cloud.orchestrator.dispatch import DEFAULT_MAX_DURATION, longest_run
+from dstack_cloud.orchestrator.instances import ASK_AGAIN
 from dstack_cloud.orchestrator.reap import find_orphans, reap
 from dstack_cloud.storage.layout import AttemptPlace
 from tests.fakes.failing_store import FailingStore
@@ -61,6 +62,20 @@ def test_where_nothing_can_be_saved_any_more_the_job_fails_and_its_machine_goes(
     step_job(simulation, stores={"main": store})
     assert (simulation.job().status, simulation.job().reason) == (JobStatus.FAILED, "input")
     assert "the bucket b doesn't exist" in simulation.job().message
+
+
+def test_a_machine_that_stopped_but_is_still_there_is_ended_until_it_is_gone(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    ref = the_machine(simulation).ref
+    simulation.backend.machines[ref] = "stopped"
+    assert step_machine(simulation).status is InstanceStatus.TERMINATING
+    simulation.chance.stay = 1.0
+    assert step_machine(simulation).status is InstanceStatus.TERMINATING
+    assert simulation.backend.machines == {ref: "stopped"}
+    simulation.chance.stay = 0.0
+    simulation.now += ASK_AGAIN
+    assert step_machine(simulation).status is InstanceStatus.TERMINATED
+    assert simulation.backend.machines == {}
 
 
 class WrongKey:

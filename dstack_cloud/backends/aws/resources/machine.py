@@ -22,7 +22,9 @@ LIFETIME_TAG = "dstack-lifetime"
 # what a value may be: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TAG_VALUE_LENGTH = 256
 NOT_IN_A_TAG = re.compile(r"[^\w\s.:/=+\-@]")
-ENDED = ("shutting-down", "terminated", "stopping", "stopped")
+ENDED = ("shutting-down", "terminated")
+# somebody else did that: it keeps its volumes
+STOPPED = ("stopping", "stopped")
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
 ENDINGS = {
     "Server.SpotInstanceTermination": "a spot interruption",
@@ -107,6 +109,8 @@ def _root_volume(config: AwsConfig, launch: Launch, image: Image) -> EbsBlockDev
 def observe(config: AwsConfig, ref: str, instance: InstanceTypeDef) -> Observed:
     if instance["State"]["Name"] in ENDED:
         return Observed(ref, Health.GONE, detail=_ending(instance))
+    if instance["State"]["Name"] in STOPPED:
+        return Observed(ref, Health.STOPPED, detail=_ending(instance))
     address = instance.get("PublicIpAddress" if config.public_ip else "PrivateIpAddress", "")
     if instance["State"]["Name"] != "running" or not address:
         return Observed(ref, Health.STARTING)
