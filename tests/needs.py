@@ -80,6 +80,17 @@ def lacks_moto() -> str:
 
 
 @functools.cache
+def lacks_google() -> str:
+    """Why Google Cloud can't be emulated here; "" where it can."""
+    try:
+        import google.auth  # noqa: F401
+        import googleapiclient.discovery_cache  # noqa: F401
+    except ImportError as missing:
+        return f"{missing.name} isn't there: google-api-python-client and google-cloud-compute aren't installed"
+    return ""
+
+
+@functools.cache
 def lacks_browser() -> str:
     """Why no page can be opened in a browser here; "" where one can."""
     return "" if shutil.which("chromium") else "chromium isn't installed"
@@ -91,4 +102,5 @@ LACKS = {
     "sandbox": lacks_sandbox,
     "seaweed": lacks_seaweed,
     "moto": lacks_moto,
+    "google": lacks_google,
 }

@@ -1,0 +1,84 @@
+"""How a test steers the emulated cloud from its own process: JSON over HTTP, below one path of the same endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from tests.fakes.gcp.faults import Fault
+from tests.fakes.gcp.fleet import DELETED, Life, is_spot
+from tests.fakes.gcp.places import path_of, region_of
+from tests.fakes.gcp.wire import Answer, App, Json, Request, as_json
+from tests.fakes.gcp.world import World
+
+PATH = "/_control/"
+Verb = Callable[[Json], "Json | None"]
+
+
+class Control:
+    """An application of `wire`: its own paths, and everything else to `app`."""
+
+    def __init__(self, app: App, world: World) -> None:
+        self._app, self._world = app, world
+        self._verbs: Mapping[str, Verb] = {
+            "fault": lambda asked: world.faults.add(Fault(**asked)),
+            "forgive": lambda asked: world.faults.clear(),
+            "settings": self._set,
+            "interrupt": lambda asked: world.interrupt(asked["id"], asked["seconds"]),
+            "kill": lambda asked: world.kill(asked["id"]),
+            "expire": lambda asked: world.accounts.expire(),
+            "reset": lambda asked: world.reset(),
+            "state": lambda asked: state(world),
+        }
+
+    def __call__(self, request: Request) -> Answer | None:
+        if not request.path.startswith(PATH):
+            return self._app(request)
+        verb, asked = request.path.removeprefix(PATH), json.loads(request.body or b"{}")
+        if verb == "key":
+            return as_json(self._world.accounts.key_file(asked["email"], f"{request.base}/token"))
+        if verb not in self._verbs:
+            return as_json({"error": f"there is no {verb}"}, 404)
+        try:
+            return as_json(self._verbs[verb](asked) or {})
+        except (TypeError, LookupError) as wrong:
+            return as_json({"error": repr(wrong)}, 400)
+
+    def _set(self, asked: Json) -> None:
+        self._world.settings = replace(self._world.settings, **asked)
+
+
+def state(world: World) -> Json:
+    """Everything that costs or lasts, and how often each method was called."""
+    with world.lock:
+        world.settle()
+        return {
+            "instances": [_instance(life, document) for life, document in world.fleet.all()],
+            "calls": dict(world.calls),
+            "disks": [_name(each) for each in world.resources.all("disks")],
+            "firewalls": [_name(each) for each in world.resources.all("firewalls")],
+        }
+
+
+def _name(document: Json) -> str:
+    return path_of(document["selfLink"], "").partition("/")[2].partition("/")[2]
+
+
+def _instance(life: Life, document: Json) -> Json:
+    """Its address only while it has one."""
+    zone = document["zone"].rpartition("/")[2]
+    configs = document["networkInterfaces"][0].get("accessConfigs", [{}])
+    address = configs[0].get("natIP", "") or document["networkInterfaces"][0]["networkIP"]
+    return {
+        "id": document["id"],
+        "name": document["name"],
+        "region": region_of(zone),
+        "zone": zone,
+        "type": document["machineType"].rpartition("/")[2],
+        "market": "spot" if is_spot(document) else "on-demand",
+        "state": document["status"],
+        "reason": life.reason,
+        "address": "" if document["status"] == DELETED else address,
+        "labels": document.get("labels", {}),
+    }

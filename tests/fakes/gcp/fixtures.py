@@ -1,0 +1,58 @@
+"""Fixtures for tests on the emulated Google Cloud. A module or conftest that uses them imports them all:
+
+    from tests.fakes.gcp.fixtures import any_google, any_whole_google, google, google_bucket, google_cloud  # noqa: F401
+
+However many do, each kind of cloud is started once a session, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.gcp.cloud import GoogleCloud
+
+# by whether it is a whole one, with machines: the cloud that runs, and how many session fixtures hold it
+_running: dict[bool, tuple[GoogleCloud, int]] = {}
+
+
+@contextlib.contextmanager
+def _shared(whole: bool) -> Iterator[GoogleCloud]:
+    cloud, holders = _running.get(whole) or (GoogleCloud(machines=whole, store=whole), 0)
+    _running[whole] = cloud, holders + 1
+    try:
+        yield cloud
+    finally:
+        holders = _running[whole][1] - 1
+        _running[whole] = cloud, holders
+        if not holders:
+            del _running[whole]
+            cloud.close()
+
+
+@pytest.fixture(scope="session")
+def any_google() -> Iterator[GoogleCloud]:
+    with _shared(whole=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def any_whole_google() -> Iterator[GoogleCloud]:
+    with _shared(whole=True) as found:
+        yield found
+
+
+@pytest.fixture
+def google(any_google: GoogleCloud) -> Iterator[GoogleCloud]:
+    """Google Cloud without machines: instances run, and nothing is behind them. As on its first day. Needs the marker `google`."""
+    yield any_google
+    any_google.reset()
+
+
+@pytest.fixture
+def google_cloud(any_whole_google: GoogleCloud) -> Iterator[GoogleCloud]:
+    """With machines and Cloud Storage. As on its first day, but for what is stored. Needs the markers `google`, `sandbox`, `seaweed`."""
+    yield any_whole_google
+    any_whole_google.reset()

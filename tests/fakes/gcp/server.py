@@ -1,0 +1,76 @@
+"""The emulated cloud as a process of its own; it lives as long as its standard input is open, and takes everything with it.
+
+    python -m tests.fakes.gcp.server [--machines LABEL] [--store]
+
+Its first line of output is a JSON document: `{"endpoint", "store"}`, URLs of Google's services and of Cloud Storage ("" for none).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.fakes.gcp.control import Control
+from tests.fakes.gcp.front import Front
+from tests.fakes.gcp.wire import served
+from tests.fakes.gcp.world import World
+
+LOOPBACK = "127.0.0.1"
+TICK_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
+    """`label`: instances get bodies that carry it; "": they get none."""
+    world = World()
+    with contextlib.ExitStack() as stack:
+        host = LOOPBACK
+        if label:
+            from tests.fakes.hypervisor import Hypervisor
+
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emulated-")))
+            hypervisor = stack.enter_context(Hypervisor(world, home, label))
+            host, world.machines = hypervisor.address, hypervisor
+        stack.enter_context(_ticking(world))
+        endpoint = stack.enter_context(served(Control(Front(world), world), host, "emulated-gcp"))
+        yield {"endpoint": endpoint, "store": ""}
+
+
+@contextlib.contextmanager
+def _ticking(world: World) -> Iterator[None]:
+    """What is due happens, also while nobody asks."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(TICK_SECONDS):
+            world.settle()
+
+    thread = threading.Thread(target=tick, name="emulated-time", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--machines", default="", metavar="LABEL")
+    parser.add_argument("--store", action="store_true")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with emulated(options.machines, options.store) as urls:
+        print(json.dumps(urls), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
