@@ -45,11 +45,13 @@ class RefusalView(TypedDict):
 
 
 class OffersView(TypedDict):
-    """Cheapest first, unknown prices last; `priced_at` by backend is when its prices were read."""
+    """Cheapest first, unknown prices (None) last. By backend: `priced_at` is when its prices were read, `price_lists` where they
+    come from; they are US dollars."""
 
     offers: list[OfferView]
     refusals: list[RefusalView]
     priced_at: dict[str, float]
+    price_lists: dict[str, str]
 
 
 class FindingView(TypedDict):

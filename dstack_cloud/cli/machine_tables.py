@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dstack_cloud.cli.output import age, count, money, print_drawn, table
+from dstack_cloud.cli.output import age, count, hourly, money, print_drawn, table
 
 if TYPE_CHECKING:
     from dstack_cloud.api.schemas import MachineView, OfferView, RunnerView
@@ -28,7 +28,7 @@ def _offer_row(offer: OfferView) -> list[str]:
         offer["instance_type"],
         offer["resources"],
         "spot" if offer["spot"] else "on-demand",
-        f"{money(offer['price'])}/h",
+        hourly(offer["price"]),
     ]
 
 
@@ -44,7 +44,7 @@ def _machine_row(machine: MachineView) -> list[str]:
         machine["instance_type"] + (" spot" if machine["spot"] else ""),
         machine["status"],
         "-" if machine["created_at"] is None else age(machine["created_at"]),
-        f"{money(machine['price'])}/h",
+        hourly(machine["price"]),
         money(machine["cost"]),
         machine["ref"] or machine["id"],
     ]

@@ -126,6 +126,11 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def hourly(dollars: float | None) -> str:
+    """A machine's price as people read it."""
+    return "unknown" if dollars is None else f"{money(dollars)}/h"
+
+
 def money(dollars: float | None) -> str:
     """`?` where the price isn't known; never 0 for unknown."""
     if dollars is None:

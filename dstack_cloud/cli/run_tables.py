@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dstack_cloud.cli.output import age, count, duration, money, print_drawn, size, table
+from dstack_cloud.cli.output import age, count, duration, hourly, money, print_drawn, size, table
 from dstack_cloud.domain.refusals import text_of, words_of
 from dstack_cloud.domain.variables import as_options
 
@@ -69,7 +69,7 @@ def _job_row(job: JobView) -> list[str]:
         exit_code,
         _running_time(job),
         _machine(last) if last else "-",
-        f"{money(last['price'])}/h" if last else "-",
+        hourly(last["price"]) if last else "-",
     ]
 
 
@@ -129,7 +129,7 @@ def _job_lines(job: JobView) -> Iterator[str]:
     for port in job["ports"]:
         yield f"          port {port['app']} at http://localhost:{port['local']}"
     for instance in job["instances"]:
-        price = f"{money(instance['price'])}/h"
+        price = "price unknown" if instance["price"] is None else hourly(instance["price"])
         yield f"          attempt {instance['attempt']}: {_place(instance)}, {price}, {_ending(instance)}"
         if instance["wrong"] not in ("", instance["ending"]):
             yield f"            {text_of(instance['wrong'])}"

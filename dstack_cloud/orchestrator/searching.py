@@ -6,8 +6,8 @@ import secrets
 from dataclasses import replace
 
 from dstack_cloud import errors
-from dstack_cloud.backends.base import offers_of
-from dstack_cloud.domain.resources import Offer, allowed
+from dstack_cloud.backends.base import offers_of_all
+from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import JobStatus, check_job
 from dstack_cloud.orchestrator import groups, placement, plan, together, turns
@@ -124,18 +124,13 @@ def _instance(world: World, job: Job, placed: Job, offer: Offer) -> Instance:
 def find_offers(world: World, job: Job) -> tuple[list[Offer], list[str]]:
     """Offers of all backends the job may use, and why machines that stay take it only later. A backend that can't serve it is
     skipped while another can; raises what the last one said when none can."""
-    requirements = job.spec.requirements
+    backends = [world.backend(job.project, name) for name in job.spec.requirements.backends]
+    fitting, refusals = offers_of_all(backends, job.spec.requirements)
     offers: list[Offer] = []
     busy: list[str] = []
-    last: errors.BackendError | None = None
-    for name in requirements.backends:
-        try:
-            backend = world.backend(job.project, name)
-            fitting = [offer for offer in offers_of(backend, requirements) if allowed(offer, requirements)]
-            free, full = turns.divide(world, job.project, backend, fitting)
-            offers, busy = offers + free, busy + full
-        except errors.BackendError as error:
-            last = error
-    if not offers and not busy and last is not None:
-        raise last
+    for backend in backends:
+        free, full = turns.divide(world, job.project, backend, [one for one in fitting if one.backend == backend.name])
+        offers, busy = offers + free, busy + full
+    if not offers and not busy and refusals:
+        raise list(refusals.values())[-1]
     return offers, busy

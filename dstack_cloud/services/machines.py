@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.backends.base import Backend, DatedPrices, Pool
+from dstack_cloud.backends.base import Backend, DatedPrices, Pool, offers_of_all
 from dstack_cloud.domain.parsing.model import Resources
 from dstack_cloud.domain.providers.requirements import requirements
-from dstack_cloud.domain.resources import Offer, Requirements, SpotPolicy, allowed, describe
+from dstack_cloud.domain.resources import Requirements, SpotPolicy, describe
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.sizes import parse_size
 from dstack_cloud.orchestrator.reap import find_orphans
@@ -27,13 +28,15 @@ def find_offers(context: Context, project: str, request: schemas.OffersRequest) 
     for name in names:
         if name not in known:
             raise errors.UsageError(f"there is no backend {name!r}", f"this version has: {', '.join(sorted(known))}")
-    with ThreadPoolExecutor(len(names)) as pool:
-        answers = list(pool.map(lambda name: _offers(known[name], wanted), names))
-    offers = sorted((offer for found, _ in answers for offer in found), key=lambda offer: offer.sort_key)
+    asked = [known[name] for name in dict.fromkeys(names)]
+    offers, refusals = offers_of_all(asked, wanted)
     return {
         "offers": [views.offer_view(offer) for offer in offers],
-        "refusals": [refusal for _, refusal in answers if refusal is not None],
-        "priced_at": _ages({name: known[name] for name in names}),
+        "refusals": [
+            {"backend": name, "summary": refusal.summary, "hint": refusal.hint} for name, refusal in refusals.items()
+        ],
+        "priced_at": _ages(asked),
+        "price_lists": {each.name: each.capabilities.prices for each in asked if each.capabilities.prices},
     }
 
 
@@ -45,15 +48,8 @@ def _requirements(request: schemas.OffersRequest) -> Requirements:
     return wanted.model_copy(update=more)
 
 
-def _offers(backend: Backend, wanted: Requirements) -> tuple[list[Offer], schemas.RefusalView | None]:
-    try:
-        return [offer for offer in backend.offers(wanted) if allowed(offer, wanted)], None
-    except errors.BackendError as error:
-        return [], {"backend": backend.name, "summary": error.summary, "hint": error.hint}
-
-
-def _ages(backends: dict[str, Backend]) -> dict[str, float]:
-    dated = {name: backend.priced_at() for name, backend in backends.items() if isinstance(backend, DatedPrices)}
+def _ages(backends: Sequence[Backend]) -> dict[str, float]:
+    dated = {backend.name: backend.priced_at() for backend in backends if isinstance(backend, DatedPrices)}
     return {name: when for name, when in dated.items() if when is not None}
 
 

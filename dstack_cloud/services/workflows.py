@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.backends.base import offers_of
+from dstack_cloud.backends.base import offers_of_all
 from dstack_cloud.domain import fingerprints, parsing, providers
 from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.pipelines import check_node_names, pipeline, unplannable
-from dstack_cloud.domain.resources import Offer, Requirements, allowed
+from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
 from dstack_cloud.services import own_providers, secrets, views
@@ -185,17 +185,11 @@ def _with_backends(context: Context, project: str, spec: JobSpec) -> JobSpec:
 
 
 def _offers(context: Context, project: str, spec: JobSpec) -> list[Offer]:
-    offers: list[Offer] = []
-    refusals: list[errors.BackendError] = []
-    for name in spec.requirements.backends:
-        try:
-            found = offers_of(context.backends(project)[name], spec.requirements)
-            offers += [offer for offer in found if allowed(offer, spec.requirements)]
-        except errors.BackendError as error:
-            refusals.append(error)
+    known = context.backends(project)
+    offers, refusals = offers_of_all([known[name] for name in spec.requirements.backends], spec.requirements)
     if not offers:
-        raise _no_offer(spec.requirements, refusals)
-    return sorted(offers, key=lambda offer: offer.sort_key)
+        raise _no_offer(spec.requirements, list(refusals.values()))
+    return offers
 
 
 def _no_offer(requirements: Requirements, refusals: Sequence[errors.BackendError]) -> errors.DstackError:

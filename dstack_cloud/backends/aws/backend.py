@@ -65,6 +65,7 @@ class AwsBackend:
             store="" if self._config.instance_profile == NO_PROFILE else "s3",
             self_termination=True,
             private_network=True,
+            prices="AWS's spot price history and price list",
         )
 
     def validate(self) -> list[Finding]:

@@ -7,12 +7,13 @@ InvalidConfiguration, Throttled, Unavailable).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from dstack_cloud.domain.resources import Machine, Offer, Requirements
-from dstack_cloud.errors import InvalidConfiguration
+from dstack_cloud.domain.resources import Machine, Offer, Requirements, allowed
+from dstack_cloud.errors import BackendError, InvalidConfiguration
 from dstack_cloud.ssh.endpoint import Trust
 
 
@@ -28,6 +29,7 @@ class Capabilities:
     billed: it deletes the machine. Twice does no harm.
     `same_network`: its jobs go out through this computer's network, so they must trust whom this computer trusts.
     `private_network`: machines of one region reach each other there, each at the `address` that is observed.
+    `prices`: where its prices come from, for people; they are US dollars without taxes.
     """
 
     containers: bool
@@ -41,6 +43,7 @@ class Capabilities:
     ending: str = ""
     same_network: bool = False
     private_network: bool = False
+    prices: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,32 @@ def offers_of(backend: Backend, requirements: Requirements) -> list[Offer]:
             "use a cloud, or `--backend sandbox` to rehearse it on this computer",
         )
     return backend.offers(requirements)
+
+
+def offers_of_all(
+    backends: Sequence[Backend], requirements: Requirements
+) -> tuple[list[Offer], dict[str, BackendError]]:
+    """What fits and is allowed on any of them, cheapest first, unknown prices last; and by name why the others have nothing.
+    They are asked side by side: one that is slow to answer doesn't make the others wait."""
+
+    def ask(backend: Backend) -> list[Offer] | BackendError:
+        try:
+            return [offer for offer in offers_of(backend, requirements) if allowed(offer, requirements)]
+        except BackendError as refusal:
+            return refusal
+
+    if len(backends) == 1:
+        answers = [ask(backends[0])]
+    else:
+        with ThreadPoolExecutor(max(len(backends), 1), "offers") as pool:
+            answers = list(pool.map(ask, backends))
+    offers = [offer for answer in answers if not isinstance(answer, BackendError) for offer in answer]
+    refusals = {
+        backend.name: answer
+        for backend, answer in zip(backends, answers, strict=True)
+        if isinstance(answer, BackendError)
+    }
+    return sorted(offers, key=lambda offer: offer.sort_key), refusals
 
 
 @runtime_checkable

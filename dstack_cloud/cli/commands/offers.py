@@ -72,7 +72,8 @@ def _show(found: OffersView, limit: int | None) -> None:
     if limit is not None and len(offers) > limit:
         print(f"and {len(offers) - limit} more (-a shows all)")
     for backend, when in sorted(found["priced_at"].items()):
-        print(f"prices of {backend}: read {output.age(when)}")
+        source = found["price_lists"].get(backend, "")
+        print(f"prices of {backend}: {f'{source}, ' if source else ''}read {output.age(when)}, in US dollars")
     for refusal in found["refusals"]:
         hint = f" ({refusal['hint']})" if refusal["hint"] else ""
         print(f"{refusal['backend']}: {refusal['summary']}{hint}", file=sys.stderr)

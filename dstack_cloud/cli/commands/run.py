@@ -268,7 +268,7 @@ def _show_plan(plan: PlanView, as_json: bool) -> None:
                 offer["instance_type"],
                 offer["resources"],
                 "spot" if offer["spot"] else "on-demand",
-                f"{output.money(offer['price'])}/h",
+                output.hourly(offer["price"]),
             ]
             for offer in job["offers"]
         ]

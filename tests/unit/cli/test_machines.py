@@ -34,13 +34,14 @@ def test_offers_with_the_age_of_their_prices(server: Backstage, dstack: Call) ->
         "offers": [offer(0.301), offer(None, spot=False)],
         "refusals": [{"backend": "gcp", "summary": "no login", "hint": "log in"}],
         "priced_at": {"aws": time.time() - 180},
+        "price_lists": {"aws": "AWS's price list"},
     }
     code, out, err = dstack("offers", "--gpu", "A10G", "--memory", "16GB", "--spot")
     assert code == 0
     assert out.splitlines()[0].split() == ["BACKEND", "REGION", "ZONE", "TYPE", "RESOURCES", "KIND", "PRICE"]
     assert "spot  $0.30/h" in " ".join(out.split("\n")[1].split()).replace("spot $", "spot  $")
-    assert out.splitlines()[2].endswith("?/h")
-    assert out.splitlines()[-1] == "prices of aws: read 3 min ago"
+    assert out.splitlines()[2].endswith("unknown")
+    assert out.splitlines()[-1] == "prices of aws: AWS's price list, read 3 min ago, in US dollars"
     assert err == "gcp: no login (log in)\n"
     [asked] = server.bodies("POST /offers")
     assert (asked["overrides"], asked["memory"]) == ({"spot_policy": "spot", "gpu": "A10G"}, "16GB")
