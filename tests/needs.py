@@ -91,6 +91,21 @@ def lacks_google() -> str:
 
 
 @functools.cache
+def lacks_azure() -> str:
+    """Why Azure can't be emulated here; "" where it can."""
+    needed = ("azure.mgmt.compute", "azure.mgmt.network", "azure.mgmt.resource.resources", "werkzeug")
+    missing = [name for name in needed if not _importable(name)]
+    return f"{', '.join(missing)} isn't installed" if missing else ""
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@functools.cache
 def lacks_browser() -> str:
     """Why no page can be opened in a browser here; "" where one can."""
     return "" if shutil.which("chromium") else "chromium isn't installed"
@@ -103,4 +118,5 @@ LACKS = {
     "seaweed": lacks_seaweed,
     "moto": lacks_moto,
     "google": lacks_google,
+    "azure": lacks_azure,
 }

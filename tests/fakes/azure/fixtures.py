@@ -1,0 +1,58 @@
+"""Fixtures for tests on the emulated Azure. A module or conftest that uses them imports them all:
+
+    from tests.fakes.azure.fixtures import any_azure, any_whole_azure, azure, whole_azure  # noqa: F401
+
+However many do, each kind of cloud is started once a session, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.azure.cloud import AzureCloud
+
+# by whether it is a whole one, with machines: the cloud that runs, and how many session fixtures hold it
+_running: dict[bool, tuple[AzureCloud, int]] = {}
+
+
+@contextlib.contextmanager
+def _shared(whole: bool) -> Iterator[AzureCloud]:
+    cloud, holders = _running.get(whole) or (AzureCloud(machines=whole, store=whole), 0)
+    _running[whole] = cloud, holders + 1
+    try:
+        yield cloud
+    finally:
+        holders = _running[whole][1] - 1
+        _running[whole] = cloud, holders
+        if not holders:
+            del _running[whole]
+            cloud.close()
+
+
+@pytest.fixture(scope="session")
+def any_azure() -> Iterator[AzureCloud]:
+    with _shared(whole=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def any_whole_azure() -> Iterator[AzureCloud]:
+    with _shared(whole=True) as found:
+        yield found
+
+
+@pytest.fixture
+def azure(any_azure: AzureCloud) -> Iterator[AzureCloud]:
+    """Azure without machines: they run, and nothing is behind them. As on its first day. Needs the marker `azure`."""
+    yield any_azure
+    any_azure.reset()
+
+
+@pytest.fixture
+def whole_azure(any_whole_azure: AzureCloud) -> Iterator[AzureCloud]:
+    """Azure with machines and Azurite. As on its first day, but for Blob. Needs the markers `azure`, `sandbox`, `azurite`."""
+    yield any_whole_azure
+    any_whole_azure.reset()
