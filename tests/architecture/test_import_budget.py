@@ -26,6 +26,26 @@ HEAVY = {
 }
 SERVER_ONLY = {"dstack_cloud.services", "dstack_cloud.orchestrator", "dstack_cloud.backends", "dstack_cloud.db"}
 
+# of the clouds; each takes from 0.1 to 2 s to import, and tens of MB
+SDKS = {"azure", "boto3", "botocore", "google", "googleapiclient", "grpc", "msal"}
+
+# a server that has listed what each backend of no cloud offers, and looked for orphans on all
+SERVE = """
+import json, os, sys
+from pathlib import Path
+from dstack_cloud.backends.base import offers_of_all
+from dstack_cloud.domain.resources import Requirements
+from dstack_cloud.orchestrator.reap import reap
+from dstack_cloud.server.wiring import wire
+home = Path(os.environ["DSTACK_HOME"])
+home.mkdir()
+world = wire(home).scheduler.world
+offers_of_all([world.backend("main", name) for name in ("local", "ssh")], Requirements())
+reap(world)
+assert {"local", "ssh", "aws"} <= set(world.backends["main"])
+print(json.dumps(sorted(sys.modules)))
+"""
+
 CALL = """
 import json, os, sys
 from dstack_cloud.cli.main import main
@@ -78,3 +98,10 @@ def test_ps_imports_no_server_side_library(tmp_path: Path) -> None:
 def test_run_help_imports_no_server_side_library(tmp_path: Path) -> None:
     unwanted = imported_by(["run", "--help"], tmp_path) & {*HEAVY, *SERVER_ONLY}
     assert not unwanted
+
+
+def test_a_server_pays_for_no_cloud_that_its_project_does_not_use(tmp_path: Path) -> None:
+    environment = {**os.environ, "DSTACK_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", SERVE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not {name.partition(".")[0] for name in json.loads(done.stdout)} & SDKS
