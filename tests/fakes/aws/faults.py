@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Befalls the calls that it matches, at most `times` of them (None: all).
+    """Befalls the calls that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `code` is refused with; before the effect, or with `after` once it has happened. `cut` answers nothing at all: the connection
     is closed, also before or after. `delay` is seconds of waiting first, alone or with one of those. `match` are parameters
@@ -37,6 +38,7 @@ class Fault:
     access_key: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
+    share: float = 1.0
     after: bool = False
     cut: bool = False
     delay: float = 0.0
@@ -76,7 +78,7 @@ class FaultBook:
     def take(self, call: Call, facts: Mapping[str, str]) -> Fault | None:
         with self._lock:
             for index, fault in enumerate(self._faults):
-                if not fault.befalls(call, facts):
+                if not fault.befalls(call, facts) or random.random() >= fault.share:
                     continue
                 if fault.times is not None:
                     left = replace(fault, times=fault.times - 1)

@@ -17,11 +17,15 @@ from tests.fakes.aws.world import SHUTTING_DOWN, TERMINATED, World
 IMAGES = {"/aws/service/canonical/ubuntu/": "ami-785db401", "/aws/service/deeplearning/": "ami-dca37ea5"}
 # of each kind of machines, on demand and spot: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 QUOTAS = ("L-1216C47A", "L-34B43A08", "L-DB2E81BA", "L-3819A6DF", "L-417A185B", "L-7212CCBC")
+HTTP_OK = 200
 MISMATCH = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 QUOTA_CODES = {"on-demand": "VcpuLimitExceeded", "spot": "MaxSpotInstanceCountExceeded"}
 NO_QUOTA = "You have requested more vCPU capacity than your current vCPU limit allows for the instance bucket."
 ENDED = "The instance of the previous request with this client token has been terminated."
+
+# what is the same whenever it is asked, and takes moto seconds to write down
+LASTING = ("DescribeInstanceTypes", "DescribeInstanceTypeOfferings", "DescribeSpotPriceHistory")
 
 Own = Callable[[Call], Answer | None]
 
@@ -31,6 +35,7 @@ class Front:
 
     def __init__(self, moto: App, world: World) -> None:
         self._moto, self._world = moto, world
+        self._written: dict[tuple[str, ...], Answer] = {}
         self._own: dict[tuple[str, str], Own] = {
             ("pricing", "GetProducts"): lambda call: as_json(prices.products(call.params)),
             ("ssm", "GetParameter"): _image_parameter,
@@ -68,7 +73,17 @@ class Front:
             self._world.settle()
             if call.operation == "RunInstances":
                 return self._launch(call, environ)
-            return asked(self._moto, environ)
+            return self._lasting(call, environ) if call.operation in LASTING else asked(self._moto, environ)
+
+    def _lasting(self, call: Call, environ: Environ) -> Answer:
+        asked_for = (f"{name}={value}" for name, value in sorted(call.params.items()) if name != "StartTime")
+        key = (call.region, call.operation, *asked_for)
+        if key not in self._written:
+            answer = asked(self._moto, environ)
+            if answer.status != HTTP_OK:
+                return answer
+            self._written[key] = answer
+        return self._written[key]
 
     def _launch(self, call: Call, environ: Environ) -> Answer:
         if (call.region, call.params.get("ClientToken")) not in self._world.tokens:
@@ -91,7 +106,7 @@ class Front:
                 return refusal(call, "IdempotentParameterMismatch", MISMATCH, 400)
             return refusal(call, "IdempotentInstanceTerminated", ENDED, 400) if self._ended(token) else answer
         answer = asked(self._moto, environ)
-        if answer.status == 200:
+        if answer.status == HTTP_OK:
             self._world.tokens[token] = digest, answer
         return answer
 

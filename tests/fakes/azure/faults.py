@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Fault:
-    """Befalls the requests that it matches, at most `times` of them (None: all).
+    """Befalls the requests that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `code` is refused with; before the effect, or with `after` once it has happened, or with `later` as the end of the
     long-running operation, which was accepted. `stuck`: the operation never ends. `cut` answers nothing at all: the connection
@@ -29,6 +30,7 @@ class Fault:
     region: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
+    share: float = 1.0
     after: bool = False
     later: bool = False
     stuck: bool = False
@@ -65,7 +67,7 @@ class FaultBook:
     def take(self, operation: str, facts: Mapping[str, str]) -> Fault | None:
         with self._lock:
             for index, fault in enumerate(self._faults):
-                if not fault.befalls(operation, facts):
+                if not fault.befalls(operation, facts) or random.random() >= fault.share:
                     continue
                 if fault.times is not None:
                     left = replace(fault, times=fault.times - 1)

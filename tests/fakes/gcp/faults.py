@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Befalls the calls that it matches, at most `times` of them (None: all).
+    """Befalls the calls that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `operation` is a method as "instances.insert". `code` is what is refused with: a reason (`rateLimitExceeded`) at once; a code in
     capitals (`ZONE_RESOURCE_POOL_EXHAUSTED`) inside the operation, whose own answer is HTTP 200, unless `at_once`. It happens
@@ -45,6 +46,7 @@ class Fault:
     caller: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
+    share: float = 1.0
     after: bool = False
     cut: bool = False
     never: bool = False
@@ -98,7 +100,7 @@ class FaultBook:
     def take(self, id: str, caller: str, facts: Mapping[str, str]) -> Fault | None:
         with self._lock:
             for index, fault in enumerate(self._faults):
-                if not fault.befalls(id, caller, facts):
+                if not fault.befalls(id, caller, facts) or random.random() >= fault.share:
                     continue
                 if fault.times is not None:
                     left = replace(fault, times=fault.times - 1)
