@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl, unquote
 
 import google.auth.exceptions
 import google.auth.jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.fakes.gcp import conditions
 from tests.fakes.gcp.calls import Caller
 from tests.fakes.gcp.places import NUMBER, PROJECT
 from tests.fakes.gcp.wire import Answer, Json, Refusal, Request, as_json
@@ -30,6 +32,8 @@ EVERYTHING = "https://www.googleapis.com/auth/cloud-platform"
 BY_JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 BY_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+# whom Google's libraries address, whatever the key file names
+AUDIENCE = "https://oauth2.googleapis.com/token"
 TOKEN_SECONDS = 3600
 MOST_RULES = 10
 INVALID = (
@@ -47,12 +51,14 @@ class Accounts:
         encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
         self._private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain).decode()
         self._public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+        self._verifier = key.public_key()
         self._key_id = secrets.token_hex(20)
         self.clear()
 
     def clear(self) -> None:
         with self._lock:
             self.known: dict[str, Json] = {}
+            self._since: dict[str, float] = {}
             self._tokens: dict[str, tuple[Caller, float]] = {}
         for email, title in ((OWNER, "Owner"), (DEFAULT, "Compute Engine default service account")):
             self.add(email, title)
@@ -72,7 +78,12 @@ class Accounts:
             "etag": "MDEwMjE5MjA=",
         }
         self.known[email] = {**common, "email": email, **more}
+        self._since[email] = time.monotonic()
         return self.known[email]
+
+    def known_for(self, email: str, seconds: float) -> bool:
+        """Whether it has been there so long."""
+        return email in self.known and time.monotonic() >= self._since[email] + seconds
 
     def key_file(self, email: str, token_uri: str) -> Json:
         """As it is downloaded once from the console."""
@@ -108,11 +119,16 @@ class Accounts:
     def _signed_itself(self, token: str) -> Caller:
         """Without an endpoint for tokens; it says what it is for as `aud` or as `scope`."""
         try:
-            claims = google.auth.jwt.decode(token, certs=self._public)
+            claims = self._claims(token)
         except (ValueError, google.auth.exceptions.GoogleAuthError):
             raise Refusal(401, INVALID, "authError") from None
         scopes = str(claims.get("scope") or EVERYTHING).split()
         return Caller(self._account(claims), frozenset(scopes))
+
+    def _claims(self, token: str, audience: list[str] | None = None) -> Mapping[str, Any]:
+        """Raises ValueError or GoogleAuthError."""
+        found = google.auth.jwt.decode(token, certs=self._public, audience=audience)  # type: ignore[no-untyped-call]
+        return dict(found)
 
     def _account(self, claims: Mapping[str, Any]) -> str:
         email = str(claims.get("iss", ""))
@@ -120,15 +136,21 @@ class Accounts:
             raise Refusal(401, INVALID, "authError")
         return email
 
+    def signed(self, email: str, signature: bytes, text: bytes) -> bool:
+        """Whether this account did."""
+        try:
+            self._verifier.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return False
+        return email in self.known and not self.known[email].get("disabled")
+
     def token(self, request: Request) -> Answer:
         """The OAuth 2.0 endpoint that a key file names."""
         form = dict(parse_qsl(request.body.decode()))
         if form.get("grant_type") != BY_JWT:
             return _oauth_error("unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', '')}")
         try:
-            claims = google.auth.jwt.decode(
-                form.get("assertion", ""), certs=self._public, audience=f"{request.base}/token"
-            )
+            claims = self._claims(form.get("assertion", ""), [AUDIENCE, f"{request.base}/token"])
             email = self._account(claims)
         except (ValueError, google.auth.exceptions.GoogleAuthError) as wrong:
             return _oauth_error("invalid_grant", f"Invalid JWT: {wrong}")
@@ -165,8 +187,6 @@ ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 
 def _rules(options: Json) -> tuple[Json, ...]:
     """https://cloud.google.com/iam/docs/downscoping-short-lived-credentials#components. Raises ValueError."""
-    from tests.fakes.gcp import conditions
-
     rules = options["accessBoundary"]["accessBoundaryRules"]
     if not 1 <= len(rules) <= MOST_RULES:
         raise ValueError(f"between 1 and {MOST_RULES} rules")

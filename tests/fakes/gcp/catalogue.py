@@ -75,8 +75,9 @@ SIZES: dict[str, tuple[float, tuple[int, ...]]] = {
     "n2-highmem": (8, (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)),
     "n2-highcpu": (1, (2, 4, 8, 16, 32, 48, 64, 80, 96)),
 }
-SHARED = (MachineType("e2-micro", 2, 1024, shared=True), MachineType("e2-small", 2, 2048, shared=True))
-SHARED += (MachineType("e2-medium", 2, 4096, shared=True),)
+SHARED = tuple(
+    MachineType(f"e2-{size}", 2, gib * GIB, shared=True) for size, gib in (("micro", 1), ("small", 2), ("medium", 4))
+)
 # accelerator, and of each machine with it: name, CPUs, GiB, count
 BUILT_IN: dict[str, tuple[tuple[str, int, int, int], ...]] = {
     "nvidia-l4": (

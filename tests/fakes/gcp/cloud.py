@@ -8,13 +8,13 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fakes.gcp.accounts import OWNER
+from tests.fakes.gcp.accounts import EVERYTHING, OWNER
 from tests.fakes.gcp.faults import Fault
 from tests.fakes.gcp.fleet import DELETED
 
@@ -97,6 +97,25 @@ class GoogleCloud:
     def key_file(self, email: str = OWNER) -> dict[str, str]:
         """The key of a service account, as it is downloaded; the owner's may everything."""
         return self._ask("key", {"email": email})
+
+    def restricted(self, name: str, permissions: Sequence[str], condition: str = "") -> dict[str, str]:
+        """The key of a new service account that may only this; `condition` is an expression of IAM's."""
+        asked = {"name": name, "permissions": list(permissions), "condition": condition}
+        return self.key_file(self._ask("account", asked)["email"])
+
+    def token(self, key: Mapping[str, str] | None = None) -> str:
+        """An access token of the owner's, or of the account whose key this is."""
+        from google.auth.transport.requests import Request
+        from google.oauth2 import service_account
+
+        known: Any = service_account.Credentials  # untyped
+        credentials = known.from_service_account_info(key or self.key_file(), scopes=[EVERYTHING])
+        credentials.refresh(Request())
+        return str(credentials.token)
+
+    def make_bucket(self, name: str) -> None:
+        """In Cloud Storage."""
+        self._ask("bucket", {"name": name})
 
     def instances(self, *states: str) -> list[dict[str, Any]]:
         """All that ever were (see `control.state`), or those in one of these states."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from tests.fakes.gcp.faults import Fault
 from tests.fakes.gcp.fleet import DELETED, Life, is_spot
-from tests.fakes.gcp.places import path_of, region_of
-from tests.fakes.gcp.wire import Answer, App, Json, Request, as_json
+from tests.fakes.gcp.places import PROJECT, path_of, region_of
+from tests.fakes.gcp.wire import Answer, App, Json, Refusal, Request, as_json
 from tests.fakes.gcp.world import World
 
 PATH = "/_control/"
@@ -27,6 +27,9 @@ class Control:
             "settings": self._set,
             "interrupt": lambda asked: world.interrupt(asked["id"], asked["seconds"]),
             "kill": lambda asked: world.kill(asked["id"]),
+            "bucket": lambda asked: world.make_bucket(asked["name"]),
+            "account": self._account,
+            "key": lambda asked: world.accounts.key_file(asked["email"], asked["token_uri"]),
             "expire": lambda asked: world.accounts.expire(),
             "reset": lambda asked: world.reset(),
             "state": lambda asked: state(world),
@@ -35,15 +38,29 @@ class Control:
     def __call__(self, request: Request) -> Answer | None:
         if not request.path.startswith(PATH):
             return self._app(request)
-        verb, asked = request.path.removeprefix(PATH), json.loads(request.body or b"{}")
-        if verb == "key":
-            return as_json(self._world.accounts.key_file(asked["email"], f"{request.base}/token"))
+        verb = request.path.removeprefix(PATH)
+        asked = {
+            **json.loads(request.body or b"{}"),
+            **({"token_uri": f"{request.base}/token"} if verb == "key" else {}),
+        }
         if verb not in self._verbs:
             return as_json({"error": f"there is no {verb}"}, 404)
         try:
             return as_json(self._verbs[verb](asked) or {})
-        except (TypeError, LookupError) as wrong:
+        except (TypeError, LookupError, Refusal) as wrong:
             return as_json({"error": repr(wrong)}, 400)
+
+    def _account(self, asked: Json) -> Json:
+        """One that may only this, and where `condition` says so; with a role of its own."""
+        name = asked["name"]
+        with self._world.lock:
+            policies, role = self._world.policies, f"projects/{PROJECT}/roles/{name.replace('-', '_')}"
+            account = self._world.accounts.add(f"{name}@{PROJECT}.iam.gserviceaccount.com")
+            policies.roles[role] = {"name": role, "stage": "GA", "includedPermissions": asked["permissions"]}
+            condition = {"condition": {"title": name, "expression": asked["condition"]}} if asked["condition"] else {}
+            binding = {"role": role, "members": [f"serviceAccount:{account['email']}"], **condition}
+            policies.project.bindings.append(binding)
+        return {"email": account["email"]}
 
     def _set(self, asked: Json) -> None:
         self._world.settings = replace(self._world.settings, **asked)

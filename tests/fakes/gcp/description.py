@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import googleapiclient.discovery_cache
+import googleapiclient.discovery_cache  # type: ignore[import-untyped]
 
 from tests.fakes.gcp.wire import Json, Refusal
 

@@ -8,6 +8,7 @@ However many do, each kind of cloud is started once a session, when it is first 
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -56,3 +57,11 @@ def google_cloud(any_whole_google: GoogleCloud) -> Iterator[GoogleCloud]:
     """With machines and Cloud Storage. As on its first day, but for what is stored. Needs the markers `google`, `sandbox`, `seaweed`."""
     yield any_whole_google
     any_whole_google.reset()
+
+
+@pytest.fixture
+def google_bucket(google_cloud: GoogleCloud) -> str:
+    """A bucket of the test's own, in that cloud's storage."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    google_cloud.make_bucket(name)
+    return name

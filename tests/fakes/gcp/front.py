@@ -13,20 +13,37 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tests.fakes.gcp import billing, policies
+from tests.fakes.gcp.buckets import Buckets
 from tests.fakes.gcp.calls import Call, Handler, facts
 from tests.fakes.gcp.description import Method, Service, service
 from tests.fakes.gcp.geography import Geography
+from tests.fakes.gcp.iam import SERVICES as TITLES
+from tests.fakes.gcp.iam import Iam
 from tests.fakes.gcp.images import handlers as image_handlers
 from tests.fakes.gcp.instances import Instances
 from tests.fakes.gcp.networks import Networks
-from tests.fakes.gcp.places import PROJECT
+from tests.fakes.gcp.places import NUMBER, PROJECT
 from tests.fakes.gcp.shapes import Shapes
 from tests.fakes.gcp.wire import Answer, Json, Refusal, Request, as_json
 from tests.fakes.gcp.world import World
 
-SERVICES = ("compute.v1",)
+SERVICES = (
+    "compute.v1", "cloudbilling.v1", "iam.v1", "cloudresourcemanager.v1", "cloudresourcemanager.v3", "serviceusage.v1", "storage.v1",
+)  # fmt: skip
+# which are not asked whether their API is enabled
+ALWAYS = ("serviceusage.googleapis.com", "storage.googleapis.com")
 NO_METHOD = "The requested URL {} was not found on this server."
 NOT_EMULATED = "{} isn't emulated."
+NOT_ENABLED = (
+    "{title} has not been used in project {number} before or it is disabled. Enable it by visiting "
+    "https://console.developers.google.com/apis/api/{host}/overview?project={number} then retry. If you enabled this API recently, "
+    "wait a few minutes for the action to propagate to our systems and retry."
+)
+NOT_PAID = (
+    "This API method requires billing to be enabled. Please enable billing on project #{number} by visiting "
+    "https://console.developers.google.com/billing/enable?project={number} then retry."
+)
 NO_UUID = "Must be a valid UUID other than zero."
 REUSED = "It was used for another request."
 
@@ -41,7 +58,10 @@ class Front:
             **Instances(world).handlers(),
             **Networks(world).handlers(),
             **Geography(world).handlers(),
-            **image_handlers(world),
+            **Iam(world).handlers(),
+            **Buckets(world).handlers(),
+            **image_handlers(),
+            **billing.handlers(),
         }
         self._tokens = {"/token": world.accounts.token, "/v1/token": world.accounts.exchange}
 
@@ -81,6 +101,8 @@ class Front:
 
     def _checked(self, found: Service, method: Method, call: Call) -> Json:
         """The answer to a call that is right in all its parts, and is right itself."""
+        self._check_enabled(found.host)
+        policies.within(call.caller, method.scopes)
         method.check(call.arguments)
         if call.arguments.get("project", PROJECT) != PROJECT and not call.id.startswith("compute.images."):
             raise Refusal(404, f"The resource 'projects/{call.project}' was not found", "notFound")
@@ -93,10 +115,25 @@ class Front:
             self._world.await_operation(call.path.removesuffix("/wait"))
         with self._world.lock:
             self._world.settle()
+            if call.id.startswith("compute."):
+                self._world.policies.require(call)
             answer = copy.deepcopy(self._once(call))
         if problems := shapes.problems_of(answer) if method.response else []:
             raise Refusal(500, f"the emulation answers {method.id} wrongly: {'; '.join(problems[:3])}", "internalError")
         return answer
+
+    def _check_enabled(self, host: str) -> None:
+        """Raises Refusal. https://cloud.google.com/service-usage/docs/enabled-service and .../billing/docs/how-to/modify-project"""
+        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "googleapis.com"}
+        about = {"metadata": {"service": host, "consumer": f"projects/{NUMBER}"}}
+        if host in self._world.settings.disabled and host not in ALWAYS:
+            message = NOT_ENABLED.format(title=TITLES[host], number=NUMBER, host=host)
+            raise Refusal(
+                403, message, "accessNotConfigured", details=({**info, **about, "reason": "SERVICE_DISABLED"},)
+            )
+        if host == "compute.googleapis.com" and not self._world.settings.billing:
+            message = NOT_PAID.format(number=NUMBER)
+            raise Refusal(403, message, "billingNotEnabled", details=({**info, **about, "reason": "BILLING_DISABLED"},))
 
     def _once(self, call: Call) -> Json:
         """What was asked for with the same `requestId` before is answered with the operation that it began then.

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tests.fakes.gcp.calls import Call, Handler
 from tests.fakes.gcp.places import LINK, number, path_of
 from tests.fakes.gcp.wire import Json, Refusal
-
-if TYPE_CHECKING:
-    from tests.fakes.gcp.world import World
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ def find(reference: str, scope: str) -> Image | None:
     return None
 
 
-def handlers(world: World) -> Mapping[str, Handler]:
+def handlers() -> Mapping[str, Handler]:
     return {"compute.images.get": _get, "compute.images.getFromFamily": _get}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.gcp import images, listing, places, quotas
 from tests.fakes.gcp.calls import Call, Handler
+from tests.fakes.gcp.faults import Fault
 from tests.fakes.gcp.fleet import BY_OWNER, RUNNING, STOPPING, TERMINATED
 from tests.fakes.gcp.launches import new_instance
 from tests.fakes.gcp.operations import Change
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from tests.fakes.gcp.world import World
 
 FINGERPRINT = "Supplied fingerprint does not match current {} fingerprint."
+NO_ACCESS = (
+    "The user does not have access to service account '{}'.  User: '{}'.  Ask a project owner to grant you the "
+    "iam.serviceAccountUser role on the service account"
+)
 BROKEN = {
     "error": {
         "errors": [{"code": "INTERNAL_ERROR", "message": "Internal error. Please try again or contact Google Support."}]
@@ -43,7 +48,7 @@ class Instances:
         if path in world.resources:
             raise Refusal(409, f"The resource '{path}' already exists", "alreadyExists")
         document = new_instance(call, world.resources)
-        fault = call.fault or quotas.exceeded(world, document)
+        fault = call.fault or self._lacks_account(call, document) or quotas.exceeded(world, document)
         if fault and not fault.after:
             return world.start(call, path, "insert", Change(), fault)
         made = world.resources.add(path, "instance", document)
@@ -57,6 +62,18 @@ class Instances:
             error=lambda: BROKEN if world.fleet.is_broken(id) else {},
         )
         return world.start(call, path, "insert", change, call.fault)
+
+    def _lacks_account(self, call: Call, document: Json) -> Fault | None:
+        """https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-service-accounts"""
+        for each in document["serviceAccounts"]:
+            email, path = each["email"], f"projects/{call.project}/serviceAccounts/{each['email']}"
+            if not self._world.accounts.known_for(email, self._world.settings.account_delay):
+                message = f"The resource '{path}' of type 'serviceAccount' was not found."
+                return Fault(code="EXTERNAL_RESOURCE_NOT_FOUND", message=message)
+            facts = {"resource.name": path, "resource.type": "iam.googleapis.com/ServiceAccount"}
+            if not self._world.policies.allows(call.caller.email, "iam.serviceAccounts.actAs", facts):
+                return Fault(code="SERVICE_ACCOUNT_ACCESS_DENIED", message=NO_ACCESS.format(email, call.caller.email))
+        return None
 
     def _make_disk(self, disk: Json, user: str, zone: str) -> None:
         path, asked = path_of(disk["source"], ""), disk.pop("initializeParams", None)

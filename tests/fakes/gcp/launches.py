@@ -23,6 +23,9 @@ MOST_LABELS = 64
 LONGEST_VALUE, LONGEST_METADATA = 256 * 1024, 512 * 1024
 # https://cloud.google.com/compute/docs/instances/limit-vm-runtime#restrictions
 SHORTEST_RUN, LONGEST_RUN = 30, 120 * 24 * 3600
+# https://cloud.google.com/compute/docs/gpus#a3-high and .../disks#disk-types, by family
+SPOT_ONLY = ("a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g")
+NO_STANDARD_DISKS = ("g2", "a3")
 DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "hyperdisk-balanced")
 
 
@@ -42,7 +45,7 @@ def new_instance(call: Call, resources: Resources) -> Json:
         "zone": LINK + scope,
         "guestAccelerators": _accelerators(asked, machine, scope),
         "scheduling": _scheduling(asked, machine),
-        "disks": [_disk(asked, index, scope, resources) for index in _disks(asked)],
+        "disks": [_disk(asked, index, scope, resources) for index in _disks(asked, machine)],
         "networkInterfaces": _interfaces(asked, scope, resources),
         "serviceAccounts": [{**each, "email": _account(each)} for each in asked.get("serviceAccounts", [])],
         "tags": {**asked.get("tags", {}), "fingerprint": "42WmSpB8rSM="},
@@ -121,6 +124,9 @@ def _scheduling(asked: Json, machine: MachineType) -> Json:
     if spot and (restart or maintenance != "TERMINATE"):
         why = "Scheduling must have automaticRestart be false and onHostMaintenance be TERMINATE for a Spot VM."
         raise invalid("scheduling", "SPOT", why)
+    if machine.name in SPOT_ONLY and not spot:
+        why = f"{machine.name} can only be created as a Spot VM, with a reservation or with flex-start."
+        raise invalid("scheduling.provisioningModel", "STANDARD", why)
     _check_end(wanted, spot)
     model = {"provisioningModel": "SPOT" if spot else "STANDARD", "preemptible": spot}
     action = {"instanceTerminationAction": "STOP"} if spot else {}
@@ -142,12 +148,17 @@ def _check_end(wanted: Json, spot: bool) -> None:
         raise invalid("scheduling.instanceTerminationAction", action, why)
 
 
-def _disks(asked: Json) -> range:
+def _disks(asked: Json, machine: MachineType) -> range:
     disks = asked.get("disks", [])
     if not disks:
         raise invalid("disks", "", "No disks are specified.")
     if [bool(each.get("boot")) for each in disks].index(True) if any(each.get("boot") for each in disks) else 1:
         raise invalid("disks[0].boot", "false", "Boot disk must be the first disk attached to the instance.")
+    for each in disks:
+        kind = each.get("initializeParams", {}).get("diskType", "pd-standard").rpartition("/")[2]
+        if "initializeParams" in each and kind == "pd-standard" and machine.family in NO_STANDARD_DISKS:
+            message = f"[{kind}, {machine.name}] features are not compatible for creating instance."
+            raise Refusal(400, message, "badRequest")
     return range(len(disks))
 
 

@@ -38,9 +38,18 @@ def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emulated-")))
             hypervisor = stack.enter_context(Hypervisor(world, home, label))
             host, world.machines = hypervisor.address, hypervisor
+        url = ""
+        if store:
+            from tests.fakes.gcp.s3 import S3
+            from tests.fakes.gcp.storage import Storage
+            from tests.fakes.seaweed import Seaweed
+
+            s3 = S3(stack.enter_context(Seaweed()).url)
+            world.shelves = s3
+            url = stack.enter_context(served(Storage(world, s3), host, "emulated-gcs"))
         stack.enter_context(_ticking(world))
         endpoint = stack.enter_context(served(Control(Front(world), world), host, "emulated-gcp"))
-        yield {"endpoint": endpoint, "store": ""}
+        yield {"endpoint": endpoint, "store": url}
 
 
 @contextlib.contextmanager

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from tests.fakes.bodies import Birth, Machines
 from tests.fakes.gcp import networks
 from tests.fakes.gcp.accounts import Accounts
+from tests.fakes.gcp.buckets import Shelves
 from tests.fakes.gcp.calls import Call, Caller
 from tests.fakes.gcp.faults import Fault, FaultBook
 from tests.fakes.gcp.fleet import DIED, POWERED_OFF, Fleet, metadata
 from tests.fakes.gcp.operations import LONGEST_WAIT_SECONDS, LOOK_SECONDS, Change, Operations
 from tests.fakes.gcp.places import NUMBER, PROJECT
+from tests.fakes.gcp.policies import Policies
 from tests.fakes.gcp.resources import Resources
 from tests.fakes.gcp.wire import Json
 
@@ -26,13 +28,15 @@ MACHINE_TOKEN_SECONDS = 6 * 3600
 
 @dataclass
 class Settings:
-    """Seconds: until an operation is done; until a machine without a body runs; by which a listing lags behind.
+    """Seconds: until an operation is done; until Compute Engine has heard of a new service account; until a machine without a body
+    runs; by which a listing lags behind.
 
     `hurry`: a limited run ends so many times earlier. `quotas`: limits by metric, of each region and of the project. `disabled`:
     services whose API isn't enabled ("compute.googleapis.com"). `billing`: whether the project has a billing account.
     """
 
     operation_delay: float = 0.02
+    account_delay: float = 0.0
     boot_delay: float = 0.0
     listing_lag: float = 0.0
     hurry: float = 1.0
@@ -48,6 +52,9 @@ class World:
         self.lock = threading.RLock()
         self.faults = FaultBook()
         self.machines: Machines | None = None
+        # names, and where what is in them lies: both outlive a reset
+        self.buckets: set[str] = set()
+        self.shelves: Shelves | None = None
         self.accounts = Accounts()
         self.calls: Counter[str] = Counter()
         self._begin()
@@ -57,6 +64,7 @@ class World:
         self.resources = Resources()
         self.operations = Operations()
         self.fleet = Fleet(self)
+        self.policies = Policies(self.accounts)
         # by requestId: what was asked for with it, and the path of its operation
         self.requests: dict[str, tuple[str, Json]] = {}
         networks.add_default(self.resources, PROJECT)
@@ -65,6 +73,11 @@ class World:
         """An operation, as it is at first."""
         seconds = self.settings.operation_delay
         return self.operations.start(target, kind, call.caller.email, change, seconds=seconds, fault=fault)
+
+    def make_bucket(self, name: str) -> None:
+        if self.shelves is not None:
+            self.shelves.make(name)
+        self.buckets.add(name)
 
     def settle(self) -> None:
         """What is due happens."""
@@ -126,7 +139,7 @@ class World:
 
     def _identity(self, document: Json) -> dict[str, str]:
         """Its service account's, and a token that outlives what a test takes."""
-        found = {}
+        found: dict[str, str] = {}
         for account in document.get("serviceAccounts", []):
             caller = Caller(account["email"], frozenset(account.get("scopes", ())))
             token = self.accounts.issue(caller, MACHINE_TOKEN_SECONDS)
