@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import obstore
+from obstore.exceptions import BaseError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _PIECE = 8 * 2**20
 _AHEAD = 6
+# an answer that breaks off, or stands still, in its middle: obstore asks again only until it has begun
+_TRIES = 3
+_BROKEN_OFF = "body error"
 
 
 def stream_ahead(connection: Connection, path: str, start: int = 0) -> Iterator[bytes]:
@@ -48,4 +52,10 @@ def _piece(connection: Connection, path: str, start: int, end: int, tag: str | N
     options: GetOptions = {"range": (start, end)}
     if tag:
         options["if_match"] = tag
-    return bytes(obstore.get(connection, path, options=options).bytes())
+    for left in reversed(range(_TRIES)):
+        try:
+            return bytes(obstore.get(connection, path, options=options).bytes())
+        except BaseError as error:
+            if not left or _BROKEN_OFF not in str(error):
+                raise
+    raise AssertionError("the last try returns or raises")
