@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PIECE = 8 * 2**20
 _AHEAD = 6
-# an answer that breaks off, or stands still, in its middle: obstore asks again only until it has begun
+# an answer that breaks off is asked for again by obstore itself, but not where standing still has used up its patience
 _TRIES = 3
 _BROKEN_OFF = "body error"
 

@@ -57,7 +57,7 @@ def server() -> Iterator[Breaking]:
 
 def read(server: Breaking) -> bytes:
     options = {"endpoint": f"http://127.0.0.1:{server.server_port}", "allow_http": "true", "skip_signature": "true"}
-    return b"".join(open_store("s3://first", options=options, patience=1).open("big"))
+    return b"".join(open_store("s3://first", options=options, patience=0).open("big"))
 
 
 def test_a_piece_that_breaks_off_is_read_again(server):
