@@ -55,6 +55,7 @@ class Life:
     removes: bool = False
     ending: bool = False
     reason: str = ""
+    told: bool = False
     # as it was when it was removed
     last: Json | None = None
 
@@ -145,8 +146,7 @@ class Fleet:
         """Its body is no more, as it was told."""
         life = self.life(id)
         life.ending = False
-        if life.reason in TELLS:
-            self._world.operations.record(life.path, life.reason, TELLS[life.reason])
+        self._tell(life)
         if life.removes:
             self._remove(life)
         else:
@@ -157,7 +157,7 @@ class Fleet:
         life = self.life(id)
         if not life.ending:
             life.reason = reason
-            self._world.operations.record(life.path, reason, TELLS[reason])
+            self._tell(life)
             self._stop(life)
 
     def broken(self, id: str) -> None:
@@ -185,6 +185,12 @@ class Fleet:
             if self._world.machines is not None and life.begun and life.last is None:
                 self._world.machines.end(life.id)
         self._lives.clear()
+
+    def _tell(self, life: Life) -> None:
+        """Of an end that nobody asked for, once."""
+        if life.reason in TELLS and not life.told:
+            life.told = True
+            self._world.operations.record(life.path, life.reason, TELLS[life.reason])
 
     def _stop(self, life: Life) -> None:
         document = self._document(life)

@@ -73,8 +73,7 @@ class Operations:
     def record(self, target: str, kind: str, message: str) -> None:
         """One that nobody asked for, done at once: `compute.instances.preempted`."""
         document = self.start(target, kind, "system", Change(), seconds=0)
-        document["statusMessage"] = message
-        self.settle()
+        document.update(status="DONE", progress=100, startTime=now(), endTime=now(), statusMessage=message)
 
     def settle(self) -> None:
         """What is due happens."""
@@ -88,9 +87,9 @@ class Operations:
 
     def _proceed(self, running: _Running) -> None:
         fault = running.fault
-        if not running.done and not (fault and not fault.after):
+        first, running.done = not running.done, True
+        if first and not (fault and not fault.after):
             running.change.effect()
-        running.done = True
         if fault and fault.never:
             return
         if (fault and not fault.after) or running.change.ready():

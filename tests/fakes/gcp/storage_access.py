@@ -20,6 +20,7 @@ from tests.fakes.gcp.wire import Request
 if TYPE_CHECKING:
     from tests.fakes.gcp.world import World
 
+GOOGLE = "storage.googleapis.com"
 SIGNED, ALGORITHM = "X-Goog-Algorithm", "GOOG4-RSA-SHA256"
 SCOPES = {
     "read": {"https://www.googleapis.com/auth/devstorage.read_only"},
@@ -94,11 +95,9 @@ def signer(world: World, request: Request) -> Caller:
         raise Denied("The signed URL is malformed.", 400) from None
     if datetime.datetime.now(datetime.timezone.utc) >= end:
         raise Denied("Invalid argument: ExpiredToken. The provided token has expired.", 400)
-    # the real one has no port; clients differ in whether they sign this one's
-    host = request.headers.get("host", "")
-    digests = [
-        hashlib.sha256(_canonical(request, name).encode()).hexdigest() for name in (host, host.partition(":")[0])
-    ]
+    # clients sign the name of Google's own host, wherever they go
+    hosts = (GOOGLE, request.headers.get("host", ""))
+    digests = [hashlib.sha256(_canonical(request, host).encode()).hexdigest() for host in hosts]
     texts = ["\n".join((ALGORITHM, began, scope, digest)).encode() for digest in digests]
     if query[SIGNED] != ALGORITHM or not any(world.accounts.signed(account, signature, text) for text in texts):
         raise Denied("Access denied: SignatureDoesNotMatch.")
