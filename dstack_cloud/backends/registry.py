@@ -15,6 +15,9 @@ from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.lending import s3_access
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.backends.base.access import StoreAccess
+from dstack_cloud.backends.gcp.backend import GcpBackend
+from dstack_cloud.backends.gcp.config import GcpConfig
+from dstack_cloud.backends.gcp.resources.lending import gs_access
 from dstack_cloud.backends.local.backend import LocalBackend
 from dstack_cloud.backends.local.config import LocalConfig
 from dstack_cloud.backends.sandbox.backend import SandboxBackend
@@ -33,6 +36,7 @@ Config = TypeVar("Config", bound=Frozen)
 # by the scheme of a store's URL: how it is reached, given its options and the settings of the project's backends
 STORES: Mapping[str, Callable[[str, Mapping[str, str], Settings], StoreAccess]] = {
     "s3": lambda url, options, settings: s3_access(_read(AwsConfig, settings, "aws"), url, options),
+    "gs": lambda url, options, settings: gs_access(_read(GcpConfig, settings, "gcp"), url, options),
 }
 
 
@@ -44,6 +48,7 @@ def make_backends(home: Path, installation: str, settings: Settings, default_ima
         SandboxBackend(_read(SandboxConfig, settings, "sandbox"), home, installation),
         SshBackend(_read(SshConfig, settings, "ssh"), installation, elsewhere),
         AwsBackend(_read(AwsConfig, settings, "aws"), home, installation, elsewhere),
+        GcpBackend(_read(GcpConfig, settings, "gcp"), home, installation, elsewhere),
     ]
     backends = {backend.name: backend for backend in made}
     for name in settings:

@@ -1,0 +1,166 @@
+"""Machines on Google Cloud that exist for one job: one insert each, deleted by themselves whatever becomes of this computer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
+from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_account, translated
+from dstack_cloud.backends.gcp.offers import NAME, Market
+from dstack_cloud.backends.gcp.resources import ending, machine
+from dstack_cloud.backends.gcp.resources.checks import Checks
+from dstack_cloud.backends.gcp.resources.fleet import Fleet
+from dstack_cloud.backends.gcp.resources.identity import Identity, lack_of_account
+from dstack_cloud.backends.gcp.resources.images import Catalogue
+from dstack_cloud.backends.gcp.resources.machine import Place
+from dstack_cloud.backends.gcp.resources.network import Network
+from dstack_cloud.backends.gcp.resources.operations import Operations
+from dstack_cloud.backends.gcp.resources.quotas import Quotas
+from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
+
+log = logging.getLogger(__name__)
+
+# A zone says within seconds whether it has the machine. One that takes longer is followed by whoever looks at the machine.
+CREATE_SECONDS = 60.0
+
+
+class GcpBackend:
+    """Implements `backends.base.Backend`. A machine's ref is "zone/name". Nothing is imported or asked before its first call."""
+
+    name = NAME
+
+    def __init__(self, config: GcpConfig, home: Path, installation: str, default_image: str) -> None:
+        """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
+        self._config, self._installation, self._image = config, installation, default_image
+        self.home = home
+        self._client = GcpClient(config)
+        prefix = machine.prefix_of(installation)
+        self._operations = Operations(self._client)
+        self._network = Network(self._client, self._operations, prefix)
+        self._identity = Identity(self._client, prefix)
+        self._images = Catalogue(self._client)
+        self._quotas = Quotas(self._client)
+        self._fleet = Fleet(self._client, self._operations, installation)
+        self._market = Market(self._client, home / NAME, self._network.zones)
+        self._lock = threading.Lock()
+        # how often a launch failed in a way that may be tried again
+        self._failures: Counter[str] = Counter()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        anonymous = self._config.service_account == NO_ACCOUNT
+        return Capabilities(
+            containers=True,
+            default_image=self._image,
+            remote=True,
+            spot=True,
+            notice="gcp",
+            store="" if anonymous else "gs",
+            self_termination=True,
+            ending="" if anonymous else ending.script(self._config.endpoint),
+            private_network=True,
+            prices="Google's Cloud Billing Catalog: processors, memory and GPUs, without disks",
+        )
+
+    def validate(self) -> list[Finding]:
+        found = Checks(self._client, self._network, self._images, self._quotas).findings()
+        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def offers(self, requirements: Requirements) -> list[Offer]:
+        if requirements.gpu is not None and requirements.gpu.count:
+            self._quotas.check_gpus()
+        return self._market.find(requirements, self._network.zones)
+
+    def priced_at(self) -> float | None:
+        return self._market.read_at()
+
+    def create(self, launch: Launch) -> str:
+        offer = launch.offer
+        ref = f"{offer.zone}/{machine.name_of(self._installation, launch.key)}"
+        where = f"{offer.zone} {offer.instance_type}{' spot' if offer.spot else ''}"
+        place = self._place(launch)
+        asked = {
+            "project": self._client.project,
+            "zone": offer.zone,
+            "instance_resource": machine.request(self._config, self._installation, launch, place),
+            "request_id": machine.request_id(self._installation, f"{launch.key} {self._failures[launch.key]}"),
+        }
+        try:
+            with translated(where):
+                operation = self._client.instances().insert_unary(request=asked, **self._client.changing)
+            self._fleet.making(ref, str(operation.name))
+            done = self._operations.wait(operation, where, CREATE_SECONDS, offer.zone)
+        except BackendError as refused:
+            return self._after_refusal(launch.key, ref, place, refused)
+        if done:
+            self._fleet.made(ref)
+        return ref
+
+    def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
+        seen = self._fleet.inspect(refs)
+        if any(one.health is Health.RUNNING for one in seen.values()):
+            self._network.let_in()
+        return seen
+
+    def list_owned(self) -> list[Owned]:
+        """Also disks that a machine left behind."""
+        if not self._market.folder.exists():
+            return []  # no machine was ever asked for from this state folder: Google Cloud needn't even be set up
+        return self._fleet.listed()
+
+    def terminate(self, refs: Sequence[str]) -> None:
+        self._fleet.terminate(refs)
+
+    def _place(self, launch: Launch) -> Place:
+        region, images = self._network.region(launch.offer.region), self._config.images
+        if launch.offer.zone not in region.zones:
+            raise NoCapacity(f"{launch.offer.region} has no zone {launch.offer.zone}", cloud_code="NoZone")
+        tags = [self._network.ssh_tag()]
+        if launch.nodes > 1:
+            tags.append(self._network.nodes_tag())
+        return Place(
+            image=self._images.find(images.gpu if launch.offer.machine.gpus else images.cpu),
+            subnet=region.subnet,
+            tags=tuple(tags),
+            account=self._identity.account(launch.store),
+        )
+
+    def _after_refusal(self, key: str, ref: str, place: Place, refused: BackendError) -> str:
+        """The machine is there after all, or what is left of it is removed and the refusal told in a way that helps."""
+        if refused.cloud_code in TAKEN:
+            if self._fleet.has(ref):
+                return ref
+            self._discard(ref)
+            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+            raise Unavailable(f"what an earlier try left at {ref} is in the way", **words) from refused
+        if self._fleet.is_making(ref):
+            # Google tells of some failures when the machine, or its disk, is there already
+            self._discard(ref)
+            self._fleet.made(ref)
+            if isinstance(refused, (Throttled, Unavailable)):
+                # the same request again would be answered with the same failure
+                self._failures[key] += 1
+        if place.account and is_about_account(refused):
+            self._identity.forget()
+            raise lack_of_account(place.account, bool(self._config.service_account), refused) from refused
+        if VANISHED.search(refused.cloud_message):
+            self._network.forget()
+            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+            raise Unavailable(refused.summary, **words) from refused
+        raise refused
+
+    def _discard(self, ref: str) -> None:
+        """What can't be removed now is found by the reaper."""
+        zone, name = ref.split("/")
+        try:
+            self._fleet.made(ref)
+            self._fleet.terminate([ref, f"{zone}/disks/{name}"])
+        except BackendError as wrong:
+            log.info("%s stays for now: %s", ref, wrong.summary)

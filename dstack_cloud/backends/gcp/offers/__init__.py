@@ -1,0 +1,107 @@
+"""What Google Cloud has in each region: instance types zone by zone, and the price list, each as old as it may be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dstack_cloud.backends.base import market
+from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, told_age
+from dstack_cloud.backends.base.shelf import Shelf
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family
+from dstack_cloud.backends.gcp.offers import catalogue, prices
+from dstack_cloud.domain.resources import Gpu, Machine
+
+NAME = "gcp"
+TITLE = "Google Cloud"
+
+
+class Market(market.Market):
+    """`folder` keeps what was read; `zones` tells those of a region."""
+
+    def __init__(self, client: GcpClient, folder: Path, zones: Callable[[str], Sequence[str]]) -> None:
+        self.folder = folder
+        config = client.config
+        # what one project and one choice of types sees is not what another does
+        whose = _digest(config.project, config.credentials, config.endpoint, *config.instance_types)
+        # spot prices change once a month at most: https://cloud.google.com/compute/docs/instances/spot#pricing
+        self._prices: Shelf[prices.Prices] = Shelf(
+            folder / _digest(config.endpoint) / "prices.json",
+            lambda: prices.price_list(client),
+            fresh=DAY,
+            usable=30 * DAY,
+            otherwise={},
+        )
+
+        def region(name: str) -> Region:
+            return Region(client, name, folder / whose, self._prices, zones)
+
+        super().__init__(NAME, TITLE, lambda: client.regions, region)
+
+
+class Region:
+    """Satisfies `base.market.Region`."""
+
+    def __init__(
+        self,
+        client: GcpClient,
+        name: str,
+        folder: Path,
+        price_list: Shelf[prices.Prices],
+        zones: Callable[[str], Sequence[str]],
+    ) -> None:
+        self.name = name
+        self._types: Shelf[catalogue.Zones] = Shelf(
+            folder / f"{name}-types.json", lambda: catalogue.zones(client, zones(name)), fresh=DAY, usable=7 * DAY
+        )
+        self._prices = price_list
+        self._read: tuple[object, dict[str, InstanceType]] = (None, {})
+
+    def load(self) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self._prices.get)
+            self._types.get()
+            waiting.result()
+
+    @property
+    def known(self) -> bool:
+        return self._types.age is not None and self._prices.age is not None
+
+    @property
+    def read_at(self) -> float | None:
+        return self._prices.read_at
+
+    def ages(self) -> str:
+        return told_age(self._prices.age) if self._prices.get().get(self.name) else "unknown"
+
+    def types(self) -> dict[str, InstanceType]:
+        data = self._types.get()
+        if self._read[0] is not data:
+            sizes = {name: each for there in data.values() for name, each in there.items()}
+            self._read = data, {name: _instance_type(name, each) for name, each in sizes.items()}
+        return self._read[1]
+
+    def candidates(
+        self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]
+    ) -> Iterator[Candidate]:
+        types, known, wanted = self.types(), self._prices.get().get(self.name, {}), set(names)
+        for zone, there in self._types.get().items():
+            for name in wanted.intersection(there) if zone in zones else ():
+                kind = types[name]
+                for spot in kinds:
+                    if kind.spot if spot else kind.on_demand:
+                        cost = prices.price(known, name, there[name], spot=spot)
+                        yield candidate(kind, self.name, zone, spot=spot, price=cost)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _instance_type(name: str, size: dict[str, object]) -> InstanceType:
+    gpus = tuple(Gpu(name=gpu, memory=memory) for gpu, memory in catalogue.gpus(size))
+    machine = Machine.model_validate({"cpu": size["cpu"], "memory": size["memory"], "gpus": gpus})
+    return InstanceType(name, machine, spot=True, on_demand=name not in SPOT_ONLY, usual=family(name) in USUAL)

@@ -1,0 +1,109 @@
+"""What machines cost: the sum of what the price list says of their processors, their memory and their GPUs.
+
+The Cloud Billing Catalog: https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list. Its entries are told apart by
+their descriptions, as https://cloud.google.com/skus/sku-groups lists them. Disks, local SSDs and traffic aren't in the sum.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.kinds import GPUS, SHARED_CORE, family, split
+
+# https://cloud.google.com/skus: Compute Engine
+SERVICE = "services/6F81-5844-456A"
+CURRENCY = "USD"
+PAGE = "5000"
+GIB = 2**30
+ON_DEMAND, SPOT = "OnDemand", "Preemptible"
+PLACE = re.compile(r" running in .*$")
+SPOT_WORDS = re.compile(r"^(?:Spot )?Preemptible | attached to (?:Spot )?(?:Preemptible )?VMs?\b")
+# what the price list calls a family where it isn't the family's own name in capitals
+FAMILIES = {
+    "n1": "N1 Predefined Instance",
+    "n2d": "N2D AMD Instance",
+    "c2": "Compute optimized",
+    "c2d": "C2D AMD Instance",
+    "t2d": "T2D AMD Instance",
+}
+
+# {region: {"OnDemand" or "Preemptible": {what it is: USD per hour, of memory for a GiB}}}
+Prices = dict[str, dict[str, dict[str, float]]]
+
+
+def price_list(client: GcpClient) -> Prices:
+    """All regions at once: Google tells no fewer."""
+    return read(_skus(client))
+
+
+def read(skus: Iterable[Mapping[str, Any]]) -> Prices:
+    """What of the list is the price of a part of a machine."""
+    found: Prices = {}
+    for sku in skus:
+        usage = sku.get("category", {}).get("usageType", "")
+        what = _what(str(sku.get("description", "")))
+        dollars = _dollars(sku)
+        if usage not in (ON_DEMAND, SPOT) or not what or dollars is None:
+            continue
+        for region in sku.get("serviceRegions", []):
+            found.setdefault(region, {}).setdefault(usage, {})[what] = dollars
+    return found
+
+
+def price(prices: Mapping[str, Mapping[str, float]], name: str, size: Mapping[str, Any], *, spot: bool) -> float | None:
+    """USD per hour of an instance type in the region whose prices these are. None where any part's isn't known."""
+    known, kind = prices.get(SPOT if spot else ON_DEMAND, {}), split(name).machine_type
+    words = FAMILIES.get(family(kind), f"{family(kind).upper()} Instance")
+    parts = [
+        (known.get(f"{words} Core"), SHARED_CORE.get(kind, float(size["cpu"]))),
+        (known.get(f"{words} Ram"), size["memory"] / GIB),
+    ]
+    if size["gpus"] is not None:
+        accelerator, count = size["gpus"]
+        parts.append((known.get(f"{GPUS[accelerator].sku} GPU"), float(count)))
+    each = [amount * count for amount, count in parts if amount is not None]
+    # a thousandth of a cent is what the list itself is exact to
+    return round(sum(each), 6) if len(each) == len(parts) else None
+
+
+def _skus(client: GcpClient) -> Iterator[Mapping[str, Any]]:
+    token = ""
+    while True:
+        more = {"pageToken": token} if token else {}
+        page = client.rest("billing", "GET", f"/v1/{SERVICE}/skus", currencyCode=CURRENCY, pageSize=PAGE, **more)
+        yield from page.get("skus", [])
+        token = page.get("nextPageToken", "")
+        if not token:
+            return
+
+
+def _what(description: str) -> str:
+    """ "N1 Predefined Instance Core" of "Spot Preemptible N1 Predefined Instance Core running in Americas"; "" for what isn't a
+    part of a machine."""
+    text = SPOT_WORDS.sub("", PLACE.sub("", description)).strip()
+    return text if text.endswith((" Core", " Ram", " GPU")) and " Custom " not in f" {text} " else ""
+
+
+def _dollars(sku: Mapping[str, Any]) -> float | None:
+    """For an hour, as https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list#Money spells it."""
+    for info in sku.get("pricingInfo", []):
+        expression = info.get("pricingExpression", {})
+        if expression.get("usageUnit") not in ("h", "GiBy.h"):
+            continue
+        amounts = [_amount(rate.get("unitPrice", {})) for rate in expression.get("tieredRates", [])]
+        # what is free up to some amount has a first tier of nothing
+        paid = [amount for amount in amounts if amount > 0]
+        if paid:
+            return paid[0]
+    return None
+
+
+def _amount(money: Mapping[str, Any]) -> float:
+    return (
+        int(money.get("units") or 0) + int(money.get("nanos") or 0) / 1e9
+        if money.get("currencyCode") == CURRENCY
+        else 0.0
+    )

@@ -1,0 +1,167 @@
+"""Who machines are: a service account that may use the project's bucket, delete machines of its own installation, and nothing
+else."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT
+from dstack_cloud.backends.gcp.errors import MISSING, TAKEN
+from dstack_cloud.backends.gcp.resources.policy import (
+    MACHINE_PERMISSIONS,
+    MACHINE_ROLE,
+    OBJECT_USER,
+    on_gs,
+    own_machines,
+    place_of,
+)
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NotAuthorized, Unavailable
+
+log = logging.getLogger(__name__)
+
+# somebody else may change a policy at the same time; then it is read again
+TRIES = 5
+CONFLICTS = ("conditionNotMet", "ABORTED", "aborted", "conflict", *TAKEN)
+# a condition is lost where a policy is read or written as of an older version: https://cloud.google.com/iam/docs/policies#versions
+POLICY_VERSION = 3
+
+Policy = dict[str, Any]
+
+
+class Identity:
+    """The service account for each store, made when it is first needed, kept afterwards. `prefix` is what its name, and those of
+    the machines, begin with. Threads share it."""
+
+    def __init__(self, client: GcpClient, prefix: str) -> None:
+        self._client, self._prefix = client, prefix
+        self._lock = threading.Lock()
+        self._made: dict[str, str] = {}
+
+    def account(self, store: str) -> str:
+        """The email of the identity of machines that use this store; "" where they get none."""
+        configured = self._client.config.service_account
+        if configured:
+            return "" if configured == NO_ACCOUNT else configured
+        bucket = place_of(store)[0] if on_gs(store) else ""
+        with self._lock:
+            if bucket not in self._made:
+                self._made[bucket] = self._ensure(bucket)
+            return self._made[bucket]
+
+    def forget(self) -> None:
+        """Looks again at the next launch: it may be gone."""
+        with self._lock:
+            self._made.clear()
+
+    def email_for(self, bucket: str) -> str:
+        """One for each bucket of an installation: 30 characters are allowed before the @."""
+        return f"{self._id(bucket)}@{self._client.project}.iam.gserviceaccount.com"
+
+    def _id(self, bucket: str) -> str:
+        return f"{self._prefix}-{hashlib.sha256(bucket.encode()).hexdigest()[:6]}"
+
+    def _ensure(self, bucket: str) -> str:
+        email = self.email_for(bucket)
+        self._ensure_account(bucket, email)
+        if bucket:
+            self._let_into(bucket, f"serviceAccount:{email}")
+        try:
+            self._let_delete(f"serviceAccount:{email}")
+        except NotAuthorized as refused:
+            # all the rest works: a machine that ends is stopped then, and deleted by the server
+            log.warning("machines can't delete themselves: %s", refused.summary)
+        return email
+
+    def _ensure_account(self, bucket: str, email: str) -> None:
+        accounts = f"/v1/projects/{self._client.project}/serviceAccounts"
+        if self._there("iam", f"{accounts}/{email}") is None:
+            described = {"displayName": "machines of dstack-cloud"}
+            self._unless_there(accounts, {"accountId": self._id(bucket), "serviceAccount": described})
+
+    def _let_into(self, bucket: str, member: str) -> None:
+        path = f"/storage/v1/b/{bucket}/iam"
+        self._bind(
+            {"role": OBJECT_USER, "members": [member]},
+            lambda: self._client.rest("storage", "GET", path, optionsRequestedPolicyVersion=str(POLICY_VERSION)),
+            lambda policy: self._client.rest("storage", "PUT", path, policy),
+        )
+
+    def _let_delete(self, member: str) -> None:
+        project = self._client.project
+        roles = f"/v1/projects/{project}/roles"
+        role, found = f"{roles[4:]}/{MACHINE_ROLE}", self._there("iam", f"{roles}/{MACHINE_ROLE}")
+        if found is None:
+            described = {
+                "title": "Machines of dstack-cloud",
+                "stage": "GA",
+                "includedPermissions": list(MACHINE_PERMISSIONS),
+            }
+            self._unless_there(roles, {"roleId": MACHINE_ROLE, "role": described})
+        elif found.get("deleted"):
+            self._client.rest("iam", "POST", f"{roles}/{MACHINE_ROLE}:undelete", {})
+        condition = {"title": f"machines of {self._prefix}", "expression": own_machines(self._prefix)}
+        path, options = f"/v3/projects/{project}", {"options": {"requestedPolicyVersion": POLICY_VERSION}}
+        self._bind(
+            {"role": role, "members": [member], "condition": condition},
+            lambda: self._client.rest("projects", "POST", f"{path}:getIamPolicy", options),
+            lambda policy: self._client.rest("projects", "POST", f"{path}:setIamPolicy", {"policy": policy}),
+        )
+
+    def _bind(self, wanted: Policy, read: Callable[[], Policy], write: Callable[[Policy], object]) -> None:
+        """Adds a binding to a policy that others change, too; what carries an outdated etag is refused."""
+        for attempt in range(TRIES):
+            policy = read()
+            bindings: list[Policy] = list(policy.get("bindings", []))
+            if any(_covers(each, wanted) for each in bindings):
+                return
+            try:
+                write({**policy, "version": POLICY_VERSION, "bindings": [*bindings, wanted]})
+                return
+            except BackendError as refused:
+                if "does not exist" in refused.cloud_message:
+                    words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+                    raise Unavailable(
+                        "the machines' new service account isn't known everywhere yet", **words
+                    ) from refused
+                if refused.cloud_code not in CONFLICTS or attempt == TRIES - 1:
+                    raise
+
+    def _there(self, service: str, path: str) -> Policy | None:
+        try:
+            return self._client.rest(service, "GET", path)
+        except BackendError as refused:
+            if refused.cloud_code in MISSING:
+                return None
+            raise
+
+    def _unless_there(self, path: str, body: Policy) -> None:
+        try:
+            self._client.rest("iam", "POST", path, body)
+        except BackendError as refused:
+            if refused.cloud_code not in TAKEN:
+                raise
+
+
+def _covers(binding: Policy, wanted: Policy) -> bool:
+    same = binding.get("role") == wanted["role"]
+    condition, own = binding.get("condition", {}), wanted.get("condition", {})
+    return (
+        same
+        and condition.get("expression") == own.get("expression")
+        and set(wanted["members"]) <= set(binding.get("members", []))
+    )
+
+
+def lack_of_account(account: str, configured: bool, refused: BackendError) -> BackendError:
+    """An account that was just made takes some seconds until Compute Engine has heard of it."""
+    words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+    if configured:
+        return InvalidConfiguration(
+            f"there is no service account {account}", "name one that exists as `service_account`", **words
+        )
+    return Unavailable(f"Compute Engine hasn't heard of the service account {account} yet", **words)

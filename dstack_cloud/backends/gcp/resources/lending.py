@@ -1,0 +1,64 @@
+"""Short-lived credentials for a few prefixes of the store, for machines that have no identity of Google Cloud."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.config import GcpConfig
+from dstack_cloud.backends.gcp.resources.policy import boundary, on_gs
+from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
+
+log = logging.getLogger(__name__)
+
+# obstore's name for where another server than Google's is
+BASE_URL = "base_url"
+GOOGLE = ".googleapis.com"
+
+
+class GsAccess:
+    """A store on Cloud Storage; satisfies `base.access.StoreAccess`."""
+
+    def __init__(self, config: GcpConfig, url: str, options: Mapping[str, str]) -> None:
+        self.url, self.options = url, options
+        self._client = GcpClient(config)
+
+    @property
+    def foreign(self) -> bool:
+        """Another server than Google's knows nothing of a machine's identity. Emulators are of one piece: with an `endpoint` for
+        Google Cloud, all are taken for Google's."""
+        return not self._client.config.endpoint and self._is_elsewhere()
+
+    def credentials(self) -> Mapping[str, object]:
+        """The server's own, as an obstore credential provider."""
+        return self._client.token()
+
+    def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
+        """For as long as the server's own token is good, an hour at most: https://cloud.google.com/iam/docs/downscoping-short-lived-credentials
+
+        None where there are more prefixes than can be named, or these credentials may not be narrowed."""
+        rules = boundary(self.url, prefixes, reads)
+        if not on_gs(self.url) or rules is None or self.foreign:
+            return None
+        try:
+            return {"token": self._client.narrowed_token(rules)}
+        except NotAuthorized as refused:
+            log.warning("no short-lived credentials for %s: %s", self.url, refused.summary)
+            return None
+        except BackendError as wrong:
+            raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
+
+    def _is_elsewhere(self) -> bool:
+        place = urlsplit(self.options.get(BASE_URL, "")).hostname or GOOGLE
+        return not place.endswith(GOOGLE)
+
+
+def gs_access(config: GcpConfig, url: str, options: Mapping[str, str]) -> GsAccess:
+    """What `options` leave out comes from the settings: an emulator's endpoint."""
+    known = {BASE_URL: config.endpoint} if config.endpoint else {}
+    merged = {**known, **options}
+    if merged.get(BASE_URL, "").startswith("http://"):
+        merged.setdefault("allow_http", "true")
+    return GsAccess(config, url, merged)

@@ -1,0 +1,122 @@
+"""Roles: what the user's credentials need, what a machine may do, what short-lived credentials may do. Pure.
+
+Names of permissions: https://cloud.google.com/iam/docs/permissions-reference; of attributes in conditions:
+https://cloud.google.com/iam/docs/conditions-attribute-reference
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
+
+LOOK = (
+    *("compute.instances.get", "compute.instances.list", "compute.disks.list", "compute.zoneOperations.get"),
+    *("compute.zoneOperations.list", "compute.globalOperations.get", "compute.machineTypes.list"),
+    *("compute.acceleratorTypes.list", "compute.projects.get", "compute.regions.get", "compute.subnetworks.list"),
+    *("compute.firewalls.get", "compute.images.get", "compute.images.getFromFamily"),
+)
+MAKE = (
+    *("compute.instances.create", "compute.instances.setLabels", "compute.instances.setMetadata"),
+    *("compute.instances.setTags", "compute.disks.create", "compute.disks.setLabels", "compute.images.useReadOnly"),
+    *(
+        "compute.subnetworks.use",
+        "compute.firewalls.create",
+        "compute.firewalls.update",
+        "compute.networks.updatePolicy",
+    ),
+)
+PUBLIC = ("compute.subnetworks.useExternalIp",)
+END = ("compute.instances.delete", "compute.disks.delete")
+GIVE_IDENTITY = ("compute.instances.setServiceAccount", "iam.serviceAccounts.actAs")
+MAKE_IDENTITY = (
+    *(
+        "iam.serviceAccounts.create",
+        "iam.serviceAccounts.get",
+        "iam.roles.create",
+        "iam.roles.get",
+        "iam.roles.undelete",
+    ),
+    *("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"),
+)
+LET_INTO_STORE = ("storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy")
+# uploads in parts have permissions of their own: https://cloud.google.com/storage/docs/access-control/iam-permissions
+USE_STORE = (
+    *("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list"),
+    *("storage.multipartUploads.abort", "storage.multipartUploads.create", "storage.multipartUploads.listParts"),
+)
+OBJECT_USER, OBJECT_VIEWER = "roles/storage.objectUser", "roles/storage.objectViewer"
+MACHINE_ROLE = "dstackMachine"
+MACHINE_PERMISSIONS = ("compute.instances.delete",)
+# https://cloud.google.com/iam/docs/downscoping-short-lived-credentials#components: so many rules, and so many operators each
+MOST_RULES, MOST_PREFIXES = 10, 6
+
+Rule = dict[str, Any]
+
+
+def permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
+    """All that the credentials of the settings must be allowed in the project; `store` is the home store's URL."""
+    needed = [*LOOK, *MAKE, *END]
+    if config.public_ip:
+        needed += PUBLIC
+    if config.service_account != NO_ACCOUNT:
+        needed += GIVE_IDENTITY
+    if not config.service_account:
+        needed += MAKE_IDENTITY
+    if on_gs(store):
+        needed += USE_STORE if config.service_account else (*USE_STORE, *LET_INTO_STORE)
+    return tuple(sorted(needed))
+
+
+def least_role(config: GcpConfig, store: str = "") -> str:
+    """The smallest role with which everything works, as `gcloud iam roles create dstackCloud --project=… --file=…` takes it."""
+    lines = ["title: dstack-cloud", "stage: GA", "includedPermissions:"]
+    return "\n".join((*lines, *(f"- {each}" for each in permissions(config, store)), ""))
+
+
+def own_machines(prefix: str) -> str:
+    """The condition under which a machine may be deleted by a machine: its name says that the same installation made it."""
+    name = 'resource.name.extract("/instances/{name}")'
+    return f'resource.type == "compute.googleapis.com/Instance" && {name}.startsWith("{prefix}-")'
+
+
+def boundary(store: str, prefixes: Sequence[str], reads: Sequence[str] = ()) -> Rule | None:
+    """A Credential Access Boundary: use these prefixes of the store, and read at `reads`. A prefix is what keys begin with. None:
+    there are more of them than one can name."""
+    rules = [*_rules(store, prefixes, OBJECT_USER), *_rules(store, reads, OBJECT_VIEWER)]
+    return {"accessBoundary": {"accessBoundaryRules": rules}} if len(rules) <= MOST_RULES else None
+
+
+def _rules(store: str, prefixes: Sequence[str], role: str) -> Iterator[Rule]:
+    """https://cloud.google.com/iam/docs/downscoping-short-lived-credentials#example"""
+    bucket, folder = place_of(store)
+    for start in range(0, len(prefixes), MOST_PREFIXES):
+        some = [f"{folder}{prefix}" for prefix in prefixes[start : start + MOST_PREFIXES]]
+        yield {
+            "availableResource": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
+            "availablePermissions": [f"inRole:{role}"],
+            "availabilityCondition": {"expression": " || ".join(_below(bucket, prefix) for prefix in some)},
+        }
+
+
+def _below(bucket: str, prefix: str) -> str:
+    """What an object's name begins with, or what a listing is limited to."""
+    listed = 'api.getAttribute("storage.googleapis.com/objectListPrefix", "")'
+    return (
+        f"resource.name.startsWith({json.dumps(f'projects/_/buckets/{bucket}/objects/{prefix}')})"
+        f" || {listed}.startsWith({json.dumps(prefix)})"
+    )
+
+
+def on_gs(store: str) -> bool:
+    return urlsplit(store).scheme == "gs"
+
+
+def place_of(store: str) -> tuple[str, str]:
+    """(bucket, folder) of gs://bucket/folder; the folder ends with a slash unless it is empty."""
+    parts = urlsplit(store)
+    folder = parts.path.strip("/")
+    return parts.netloc, f"{folder}/" if folder else ""
