@@ -159,4 +159,19 @@ def test_azures_notice(site: Site) -> None:
     (event,) = json.loads(site.ask(EVENTS, AZURE)[1])["Events"]
     assert (event["EventType"], event["EventStatus"], event["Resources"]) == ("Preempt", "Scheduled", ["m-1"])
     assert parsedate_to_datetime(event["NotBefore"]).timestamp() == ENDS_AT
+    assert site.subject
+    site.subject = replace(site.subject, documents={"/metadata/instance/compute/name": b"vm-1"})
+    assert json.loads(site.ask(EVENTS, AZURE)[1])["Events"][0]["Resources"] == ["vm-1"]
     assert json.loads(site.ask("/metadata/instance?api-version=2021-02-01", AZURE)[1])["compute"]["vmId"] == "m-1"
+
+
+def test_azures_tokens_are_for_one_resource(site: Site) -> None:
+    path, management = "/metadata/identity/oauth2/token", "https://management.azure.com"
+    asked = f"{path}?api-version=2018-02-01&resource="
+    status, refused = site.ask(f"{asked}{management}", AZURE)
+    assert (status, json.loads(refused)["error_description"]) == (400, "Identity not found")
+    assert site.subject
+    site.subject = replace(site.subject, documents={f"{path}?resource={management}": b'{"access_token": "t"}'})
+    assert json.loads(site.ask(f"{asked}https%3A%2F%2Fmanagement.azure.com%2F", AZURE)[1]) == {"access_token": "t"}
+    assert site.ask(f"{asked}https://storage.azure.com/", AZURE)[0] == 400
+    assert site.ask(f"{asked}{management}")[0] == 400

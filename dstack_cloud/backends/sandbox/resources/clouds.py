@@ -17,12 +17,14 @@ from email.utils import formatdate
 AMAZON = "/latest/"
 GOOGLE = "/computeMetadata/v1/"
 AZURE = "/metadata/"
+AZURE_NAME = f"{AZURE}instance/compute/name"
 
 
 @dataclass(frozen=True)
 class Subject:
     """A machine that asks about itself. `announced_at` and `ends_at`: UTC seconds of an interruption's notice and of the end
-    it announces, None while there is none. `documents` are further ones, by path (`/latest/user-data`); they come first."""
+    it announces, None while there is none. `documents` are further ones, by path (`/latest/user-data`); they come first. A token of
+    Azure's is for one resource, which its path says (`/metadata/identity/oauth2/token?resource=https://management.azure.com`)."""
 
     id: str
     region: str
@@ -91,7 +93,7 @@ def azure_events(subject: Subject) -> dict[str, object]:
         "EventId": f"{subject.id}-preempt",
         "EventType": "Preempt",
         "ResourceType": "VirtualMachine",
-        "Resources": [subject.id],
+        "Resources": [subject.documents.get(AZURE_NAME, subject.id.encode()).decode()],
         "EventStatus": "Scheduled",
         "NotBefore": formatdate(subject.ends_at, usegmt=True),
         "Description": "",

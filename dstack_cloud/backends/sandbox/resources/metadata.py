@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 TOKEN = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_SECONDS = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - a header's name
 LONGEST_TOKEN_SECONDS = 21600
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+AZURE_TOKEN = f"{AZURE}identity/oauth2/token"
 # how often a request that waits for a change looks, and when it gives up unless it says
 LOOK_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 3600.0
 # an older version of Amazon's documents has the same paths
@@ -167,21 +169,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _azure(self, subject: Subject, path: str) -> None:
         answers = {f"{AZURE}scheduledevents": clouds.azure_events, f"{AZURE}instance": clouds.azure_instance}
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        if "resource" in asked:
+            path = f"{path}?resource={asked['resource'].rstrip('/')}"
         if self.headers.get("Metadata", "").lower() != "true" or "X-Forwarded-For" in self.headers:
             self._refuse("Bad request. Required metadata header not specified")
-        elif "api-version" not in parse_qs(urlsplit(self.path).query):
+        elif "api-version" not in asked:
             self._refuse("Bad request. api-version is invalid or was not specified in the request.")
         elif path in subject.documents:
-            self._document(subject.documents[path])
+            self._document(subject.documents[path], None if asked.get("format") == "text" else JSON)
         elif path.rstrip("/") in answers:
-            answer = json.dumps(answers[path.rstrip("/")](subject)).encode()
-            self._answer(HTTPStatus.OK, answer, {"Content-Type": "application/json; charset=utf-8"})
+            self._answer(HTTPStatus.OK, json.dumps(answers[path.rstrip("/")](subject)).encode(), JSON)
+        elif path.startswith(AZURE_TOKEN):
+            self._refuse("invalid_request", "Identity not found")
         else:
             self._answer(HTTPStatus.NOT_FOUND)
 
-    def _refuse(self, why: str) -> None:
-        body = json.dumps({"error": why}).encode()
-        self._answer(HTTPStatus.BAD_REQUEST, body, {"Content-Type": "application/json; charset=utf-8"})
+    def _refuse(self, why: str, description: str = "") -> None:
+        body = {"error": why, **({"error_description": description} if description else {})}
+        self._answer(HTTPStatus.BAD_REQUEST, json.dumps(body).encode(), JSON)
 
     def _document(self, body: bytes | None, headers: dict[str, str] | None = None) -> None:
         self._answer(HTTPStatus.NOT_FOUND if body is None else HTTPStatus.OK, body or b"", headers)
