@@ -12,7 +12,7 @@ help:  ## show this
 
 setup: $(READY)  ## make .venv with the package and the tools (PYTHON=… names an interpreter)
 
-$(READY): constraints-dev.txt pyproject.toml .ci/install
+$(READY): constraints-dev.txt pyproject.toml .ci/install .ci/install-azurite tests/fakes/azure/npm/package-lock.json
 	@.ci/install
 
 demo: $(READY)  ## train a small model through dstack on this computer, twice

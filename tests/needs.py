@@ -98,6 +98,14 @@ def lacks_azure() -> str:
     return f"{', '.join(missing)} isn't installed" if missing else ""
 
 
+@functools.cache
+def lacks_azurite() -> str:
+    """Why no server of Azure's Blob storage can be started here; "" where one can."""
+    if (Path(sys.prefix) / "azurite" / ".ready").exists():
+        return ""
+    return "Azurite, of npm, isn't installed: .ci/install-azurite does it where npm's registry can be reached"
+
+
 def _importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
@@ -119,4 +127,5 @@ LACKS = {
     "moto": lacks_moto,
     "google": lacks_google,
     "azure": lacks_azure,
+    "azurite": lacks_azurite,
 }

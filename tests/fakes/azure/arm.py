@@ -282,8 +282,8 @@ def _checked(answer: Answer, model: str, operation: str) -> Answer:
     """An answer that isn't as Azure describes it is this emulation's own mistake, and nobody shall build on it."""
     if not model or answer.status >= 300 or answer.body is None:
         return answer
-    found = answer.body["value"] if model.startswith("each ") else [answer.body]
-    for document in found:
+    found = answer.body.get("value") if isinstance(answer.body, dict) and model.startswith("each ") else answer.body
+    for document in found if isinstance(found, list) else [found]:
         for wrong in complaints(document, model.removeprefix("each "), RESPONSE):
             why = f"the emulated Azure answers {operation} wrongly: {wrong.message}"
             return Refusal("EmulationError", why, status=500).answer

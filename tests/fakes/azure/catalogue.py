@@ -128,6 +128,7 @@ def _a10() -> Iterator[Size]:
 
 
 SIZES: Mapping[str, Size] = {each.name.lower(): each for each in _all()}
+VERSIONS = ("24.04.202501010", "24.04.202509100")
 # publisher, offer, sku, in lower case
 IMAGES = {
     ("canonical", "ubuntu-24_04-lts", "server"),

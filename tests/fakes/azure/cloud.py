@@ -14,12 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fakes.azure.directory import CLIENT, MANAGEMENT, SECRET, TENANT
+from tests.fakes.azure.azurite import ACCOUNT
+from tests.fakes.azure.directory import CLIENT, MANAGEMENT, SECRET, STORAGE, TENANT
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.world import DELETED, SUBSCRIPTION
 
 LOCATION = "eastus"
 ROOT = Path(__file__).parents[3]
+SINGULAR = {"addresses": "address"}
 STOP_SECONDS, ANSWER_SECONDS = 60, 60
 
 
@@ -125,8 +127,18 @@ class AzureCloud:
         alive = {each["resource"].lower(): each["state"] for each in state["instances"] if each["state"] != DELETED}
         lasting = ("networks", "groups", "resource groups") if groups else ()
         kinds = ("machines", "disks", "interfaces", "addresses", *lasting)
-        found = [(kind.rstrip("s"), id) for kind in kinds for id in state["held"][kind]]
+        found = [(SINGULAR.get(kind, kind[:-1]), id) for kind in kinds for id in state["held"][kind]]
         return [f"{kind} {id}{f' ({alive[id.lower()]})' if id.lower() in alive else ''}" for kind, id in found]
+
+    def make_container(self, name: str = "") -> str:
+        """In Blob storage; without a name, one that nobody else has."""
+        name = name or f"test-{uuid.uuid4().hex[:12]}"
+        headers = {"Authorization": f"Bearer {self.token(audience=STORAGE)}", "x-ms-version": "2022-11-02"}
+        url = f"{self.endpoint}/{ACCOUNT}/{name}?restype=container"
+        urllib.request.urlopen(
+            urllib.request.Request(url, method="PUT", headers=headers), timeout=ANSWER_SECONDS
+        ).close()
+        return name
 
     def _ask(self, verb: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
         data = json.dumps(asked or {}).encode()

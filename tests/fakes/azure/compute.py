@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from tests.fakes.azure import machines, operations, orders, quotas
+from tests.fakes.azure import images, machines, operations, orders, quotas
 from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.catalogue import SIZES
@@ -258,6 +258,7 @@ SERVICE = Service(
         "virtual_machines.simulate_eviction": _evict,
         **machines.DISK.handlers(),
         **quotas.HANDLERS,
+        **images.HANDLERS,
     },
     {
         "virtual_machines.create_or_update": (VM, VM),
@@ -268,6 +269,7 @@ SERVICE = Service(
         "virtual_machines.list_all": ("", f"each {VM}"),
         **machines.DISK.models(),
         **quotas.MODELS,
+        **images.MODELS,
     },
     facts,
 )

@@ -26,6 +26,13 @@ BUILT_IN = {
     ),
     "acdd72a7-3385-48ef-bd42-f606fba81ae7": ("Reader", ["*/read"], []),
 }
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers"
+# roles about data: an owner of a subscription has none of their rights
+DATA_ROLES = {
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": ("Storage Blob Data Owner", [f"{_BLOBS}/*", f"{_BLOBS}/blobs/*"]),
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": ("Storage Blob Data Contributor", [f"{_BLOBS}/blobs/*"]),
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": ("Storage Blob Data Reader", [f"{_BLOBS}/blobs/read"]),
+}
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,15 @@ class Role:
     actions: tuple[str, ...]
     not_actions: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
-    def allows(self, action: str) -> bool:
+    def allows(self, action: str, *, data: bool = False) -> bool:
+        """`data`: an action on data, which are a list of their own."""
+
         def hits(patterns: tuple[str, ...]) -> bool:
             return any(fnmatch.fnmatch(action.lower(), pattern.lower()) for pattern in patterns)
 
-        return hits(self.actions) and not hits(self.not_actions)
+        return hits(self.data) if data else hits(self.actions) and not hits(self.not_actions)
 
 
 @dataclass(frozen=True)
@@ -76,8 +86,12 @@ class Directory:
     def __post_init__(self) -> None:
         for name, (title, actions, not_actions) in BUILT_IN.items():
             self.roles[name] = Role(name, title, tuple(actions), tuple(not_actions))
+        for name, (title, actions) in DATA_ROLES.items():
+            self.roles[name] = Role(name, title, (), data=tuple(actions))
         owner = self.add(CLIENT, SECRET)
-        self.assignments["owner"] = Assignment(owner.id, next(iter(BUILT_IN)), "/", 0.0)
+        for roles in (BUILT_IN, DATA_ROLES):
+            first = next(iter(roles))
+            self.assignments[f"owner-{first}"] = Assignment(owner.id, first, "/", 0.0)
 
     def add(self, client: str = "", secret: str = "") -> Principal:
         """A new one, without any right."""
@@ -88,9 +102,9 @@ class Directory:
     def by_id(self, id: str) -> Principal | None:
         return next((each for each in self.principals.values() if each.id == id), None)
 
-    def may(self, principal: Principal, action: str, scope: str) -> bool:
+    def may(self, principal: Principal, action: str, scope: str, *, data: bool = False) -> bool:
         """By an assignment at the scope or above that has taken effect."""
-        return any(role.allows(action) for role in self.roles_at(principal, scope))
+        return any(role.allows(action, data=data) for role in self.roles_at(principal, scope))
 
     def roles_at(self, principal: Principal, scope: str) -> list[Role]:
         now, below = time.monotonic(), f"{scope.lower().rstrip('/')}/"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.azure.cloud import AzureCloud
+from tests.needs import lacks_azurite
 
 # by whether it is a whole one, with machines: the cloud that runs, and how many session fixtures hold it
 _running: dict[bool, tuple[AzureCloud, int]] = {}
@@ -20,7 +21,7 @@ _running: dict[bool, tuple[AzureCloud, int]] = {}
 
 @contextlib.contextmanager
 def _shared(whole: bool) -> Iterator[AzureCloud]:
-    cloud, holders = _running.get(whole) or (AzureCloud(machines=whole, store=whole), 0)
+    cloud, holders = _running.get(whole) or (AzureCloud(machines=whole, store=whole or not lacks_azurite()), 0)
     _running[whole] = cloud, holders + 1
     try:
         yield cloud
@@ -46,7 +47,8 @@ def any_whole_azure() -> Iterator[AzureCloud]:
 
 @pytest.fixture
 def azure(any_azure: AzureCloud) -> Iterator[AzureCloud]:
-    """Azure without machines: they run, and nothing is behind them. As on its first day. Needs the marker `azure`."""
+    """Azure without machines: they run, and nothing is behind them; with Azurite where that is installed. As on its first day, but
+    for Blob. Needs the marker `azure`."""
     yield any_azure
     any_azure.reset()
 

@@ -133,6 +133,8 @@ def _fits(each: Resource, wanted: dict[str, str]) -> bool:
         return False
     if "tagValue" in wanted and tags.get(wanted.get("tagName", "")) != wanted["tagValue"]:
         return False
+    if wanted.get("name", each.name).lower() != each.name.lower():
+        return False
     return wanted.get("resourceType", each.type).lower() == each.type.lower()
 
 

@@ -137,14 +137,20 @@ def _put_role(world: World, request: Request) -> Answer:
             why = f"A custom role with the same name already exists in this directory. Use a different name: '{role.title}'."
             raise Refusal("RoleDefinitionWithSameNameExists", why)
     actions, not_actions = permission.get("actions") or [], permission.get("notActions") or []
-    made = Role(name, properties["roleName"], tuple(actions), tuple(not_actions), tuple(properties["assignableScopes"]))
+    scopes, data = tuple(properties["assignableScopes"]), tuple(permission.get("dataActions") or ())
+    made = Role(name, properties["roleName"], tuple(actions), tuple(not_actions), scopes, data)
     world.directory.roles[name] = made
     return Answer(201, _role(made))
 
 
 def _role(role: Role) -> Json:
     permissions = [
-        {"actions": list(role.actions), "notActions": list(role.not_actions), "dataActions": [], "notDataActions": []}
+        {
+            "actions": list(role.actions),
+            "notActions": list(role.not_actions),
+            "dataActions": list(role.data),
+            "notDataActions": [],
+        }
     ]
     kind = "CustomRole" if role.scopes else "BuiltInRole"
     properties = {"roleName": role.title, "type": kind, "description": "", "permissions": permissions}

@@ -20,7 +20,7 @@ class Kind:
     """`type` is `Microsoft.Network/networkInterfaces`, `operations` the SDK's group of operations, `model` the SDK's model.
 
     `prepare` completes a new or changed resource, or raises Refusal for what the description doesn't say. `keeps` raises Refusal
-    while the resource may not be deleted. `lasting` are properties that a change of the resource doesn't touch.
+    while the resource may not be deleted; `frees` lets go of what it held when it is. `lasting` are properties that a change of the resource doesn't touch.
     """
 
     type: str
@@ -28,6 +28,7 @@ class Kind:
     model: str
     prepare: Prepare
     keeps: Prepare
+    frees: Prepare = lambda world, resource: None
     lasting: tuple[str, ...] = ("resourceGuid",)
     listing: tuple[str, str] = ("list", "list_all")
 
@@ -86,7 +87,12 @@ class Kind:
         if found is None:
             return Answer(204)
         self.keeps(world, found)
-        operation = operations.begin(world, request, found.body["location"], lambda: world.drop(found.id))
+
+        def effect() -> None:
+            self.frees(world, found)
+            world.drop(found.id)
+
+        operation = operations.begin(world, request, found.body["location"], effect)
         return operations.answered(world, request, operation, status=202)
 
     def _tag(self, world: World, request: Request) -> Answer:

@@ -200,14 +200,22 @@ def check_reserved(world: World, nic: str, machine: str) -> None:
         raise Refusal("NicReservedForAnotherVm", why)
 
 
+def _free_addresses(world: World, nic: Resource) -> None:
+    for address in _addresses(world, nic):
+        address.properties.pop("ipConfiguration", None)
+
+
+def _addresses(world: World, nic: Resource) -> list[Resource]:
+    named = [each["properties"].get("publicIPAddress") or {} for each in nic.properties["ipConfigurations"]]
+    return [found for each in named if (found := world.find(each.get("id", "/"))) is not None]
+
+
 def remove_interface(world: World, nic: Resource) -> None:
-    """With those of its addresses that shall go with it; the others are free then."""
-    for configuration in nic.properties["ipConfigurations"]:
-        address = world.find((configuration["properties"].get("publicIPAddress") or {}).get("id", "/"))
-        if address is not None:
-            address.properties.pop("ipConfiguration", None)
-            if address.properties.get("deleteOption") == "Delete":
-                world.drop(address.id)
+    """As a machine does that goes: with those of its addresses that shall go with it; the others are free then."""
+    _free_addresses(world, nic)
+    for address in _addresses(world, nic):
+        if address.properties.get("deleteOption") == "Delete":
+            world.drop(address.id)
     world.drop(nic.id)
 
 
@@ -218,10 +226,22 @@ ADDRESS_LASTING = ("resourceGuid", "ipAddress", "ipConfiguration")
 NETWORK = Kind(NETWORKS, "virtual_networks", "network.VirtualNetwork", _prepare_network, _keep_network)
 SECURITY = Kind(GROUPS, "network_security_groups", "network.NetworkSecurityGroup", _prepare_rules, _keep_rules)
 INTERFACE = Kind(
-    NICS, "network_interfaces", "network.NetworkInterface", _prepare_interface, _keep_interface, NIC_LASTING
+    NICS,
+    "network_interfaces",
+    "network.NetworkInterface",
+    _prepare_interface,
+    _keep_interface,
+    _free_addresses,
+    lasting=NIC_LASTING,
 )
+
 ADDRESS = Kind(
-    ADDRESSES, "public_ip_addresses", "network.PublicIPAddress", _prepare_address, _keep_address, ADDRESS_LASTING
+    ADDRESSES,
+    "public_ip_addresses",
+    "network.PublicIPAddress",
+    _prepare_address,
+    _keep_address,
+    lasting=ADDRESS_LASTING,
 )
 KINDS = (NETWORK, SECURITY, INTERFACE, ADDRESS)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tests.fakes.azure import catalogue, retail
 from tests.fakes.azure.calls import Json, Refusal
-from tests.fakes.azure.catalogue import IMAGES, LOCATIONS, SIZES, Size
+from tests.fakes.azure.catalogue import IMAGES, LOCATIONS, SIZES, VERSIONS, Size
 from tests.fakes.azure.groups import check_location, check_tags
 
 MACHINES = "Microsoft.Compute/virtualMachines"
@@ -111,7 +111,8 @@ def _check_storage(storage: Json | None) -> None:
         raise missing("imageReference")
     if image and not image.get("id"):
         names = tuple(str(image.get(name, "")).lower() for name in ("publisher", "offer", "sku"))
-        if names not in IMAGES or not image.get("version"):
+        version = str(image.get("version", ""))
+        if names not in IMAGES or version not in ("latest", *VERSIONS):
             urn = ":".join(str(image.get(name, "")) for name in ("publisher", "offer", "sku", "version"))
             why = f"The platform image '{urn}' is not available. Verify that all fields in the storage profile are correct. For more details about storage profile information, please refer to https://aka.ms/storageprofile"
             raise Refusal("PlatformImageNotFound", why, target="imageReference")

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.fakes.azure import compute, groups, identities, network, operations
+from tests.fakes.azure import blob, compute, groups, identities, network, operations
 from tests.fakes.azure.arm import Arm
+from tests.fakes.azure.calls import App
 from tests.fakes.azure.control import Control
 from tests.fakes.azure.entra import Entra
 from tests.fakes.azure.fleet import Fleet
@@ -34,7 +35,7 @@ SERVICES = (operations.SERVICE, groups.SERVICE, network.SERVICE, compute.SERVICE
 @contextlib.contextmanager
 def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
     """`label`: virtual machines get bodies that carry it; "": they get none."""
-    world = World()
+    world = World((blob.account(),) if store else ())
     with contextlib.ExitStack() as stack:
         host = LOOPBACK
         if label:
@@ -48,13 +49,16 @@ def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
             from tests.fakes.azure.azurite import Azurite
 
             url = stack.enter_context(Azurite(host)).url
-        yield {"endpoint": stack.enter_context(_served(world, host)), "store": url}
+        app: App = Arm(world, SERVICES)
+        if url:
+            app = blob.Blob(app, world, url)
+        yield {"endpoint": stack.enter_context(_served(world, host, app)), "store": url}
 
 
 @contextlib.contextmanager
-def _served(world: World, host: str) -> Iterator[str]:
-    app = Control(Retail(Entra(Arm(world, SERVICES), world), world), world)
-    server = make_server(host, 0, app, threaded=True, request_handler=_Quiet)
+def _served(world: World, host: str, app: App) -> Iterator[str]:
+    whole = Control(Retail(Entra(app, world), world), world)
+    server = make_server(host, 0, whole, threaded=True, request_handler=_Quiet)
     threading.Thread(target=server.serve_forever, name="emulated-azure", daemon=True).start()
     try:
         yield f"http://{host}:{server.port}"

@@ -116,7 +116,9 @@ class Life:
 class World:
     """`lock` is held by whoever looks at it or changes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lasting: tuple[Resource, ...] = ()) -> None:
+        """`lasting` are resources that are there from the first day on."""
+        self._lasting = lasting
         self.lock = threading.RLock()
         self.faults = FaultBook()
         self.machines: Machines | None = None
@@ -126,7 +128,7 @@ class World:
         self.settings = Settings()
         self.calls: Counter[str] = Counter()
         self.directory = Directory()
-        self.resources: dict[str, Resource] = {}
+        self.resources = {each.id.lower(): copy.deepcopy(each) for each in self._lasting}
         self.operations: dict[str, Operation] = {}
         self.lives: dict[str, Life] = {}
         self.registered = {name.lower() for name in (*NAMESPACES, ALWAYS)}
