@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.fakes.gcp.faults import Fault
+from tests.fakes.gcp.fleet import is_spot
 from tests.fakes.gcp.places import PROJECT, region_of
 from tests.fakes.gcp.wire import Json
 
@@ -43,14 +44,16 @@ def facts(call: Call) -> dict[str, str]:
     """What a fault can be told to look for."""
     known = dict(call.arguments)
     if call.id == "compute.instances.insert":
-        scheduling = call.body.get("scheduling", {})
-        spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible")
-        accelerators = [str(each.get("acceleratorType", "")) for each in call.body.get("guestAccelerators", [])]
+        # nobody has looked yet whether they are what they should be
+        scheduling, accelerators = call.body.get("scheduling"), call.body.get("guestAccelerators")
+        spot = isinstance(scheduling, dict) and is_spot(call.body)
+        first = accelerators[0] if isinstance(accelerators, list) and accelerators else {}
+        accelerator = first.get("acceleratorType", "") if isinstance(first, dict) else ""
         known |= {
             "name": str(call.body.get("name", "")),
             "type": str(call.body.get("machineType", "")).rpartition("/")[2],
             "market": "spot" if spot else "on-demand",
-            "accelerator": (accelerators or [""])[0].rpartition("/")[2],
+            "accelerator": str(accelerator).rpartition("/")[2],
         }
     if "zone" in known:
         known["region"] = region_of(known["zone"])

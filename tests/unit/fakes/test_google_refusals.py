@@ -31,6 +31,8 @@ INSTANCE = {
     "bad name": ({"name": "Vm_1"}, "invalid", "Invalid value for field 'resource.name': 'Vm_1'"),
     "wrong type": ({"canIpForward": "yes"}, "badRequest", "resource.canIpForward"),
     "text for a list": ({"disks": "one"}, "badRequest", "resource.disks"),
+    "text for an object": ({"scheduling": "spot"}, "badRequest", "resource.scheduling"),
+    "number for an object": ({"guestAccelerators": [1]}, "badRequest", "resource.guestAccelerators[0]"),
     "number too large": ({"scheduling": {"minNodeCpus": 2**40}}, "badRequest", "resource.scheduling.minNodeCpus"),
     "no number": ({"disks": disk(diskSizeGb="20GB")}, "badRequest", "diskSizeGb"),
     "enum": ({"scheduling": {"provisioningModel": "SPOTT"}}, "invalid", "'SPOTT'"),
