@@ -13,6 +13,9 @@ from dstack_cloud import errors
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.lending import s3_access
+from dstack_cloud.backends.azure.backend import AzureBackend
+from dstack_cloud.backends.azure.config import AzureConfig
+from dstack_cloud.backends.azure.resources.lending import blob_access
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.backends.gcp.backend import GcpBackend
@@ -37,6 +40,7 @@ Config = TypeVar("Config", bound=Frozen)
 STORES: Mapping[str, Callable[[str, Mapping[str, str], Settings], StoreAccess]] = {
     "s3": lambda url, options, settings: s3_access(_read(AwsConfig, settings, "aws"), url, options),
     "gs": lambda url, options, settings: gs_access(_read(GcpConfig, settings, "gcp"), url, options),
+    "az": lambda url, options, settings: blob_access(_read(AzureConfig, settings, "azure"), url, options),
 }
 
 
@@ -49,6 +53,7 @@ def make_backends(home: Path, installation: str, settings: Settings, default_ima
         SshBackend(_read(SshConfig, settings, "ssh"), installation, elsewhere),
         AwsBackend(_read(AwsConfig, settings, "aws"), home, installation, elsewhere),
         GcpBackend(_read(GcpConfig, settings, "gcp"), home, installation, elsewhere),
+        AzureBackend(_read(AzureConfig, settings, "azure"), home, installation, elsewhere),
     ]
     backends = {backend.name: backend for backend in made}
     for name in settings:

@@ -82,9 +82,11 @@ def _fits(row: Json, text: str) -> bool:
         if not (found := _TERM.fullmatch(term)):
             raise ValueError(term)
         function, field, part, name, operator, value = found.groups()
-        if (field or name) not in row:
+        # what rows call `type`, a filter calls `priceType`
+        member = {"priceType": "type", "type": ""}.get(field or name, field or name)
+        if member not in row:
             raise ValueError(f"there is no {field or name}")
-        known = str(row[field or name])
+        known = str(row[member])
         if function and not (part in known if function == "contains" else known.startswith(part)):
             return False
         if operator and (known == value) != (operator == "eq"):

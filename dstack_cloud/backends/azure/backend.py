@@ -1,0 +1,154 @@
+"""Machines on Azure that exist for one job: one request each, deleted by themselves whatever becomes of this computer."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dstack_cloud.backends.azure.client import AzureClient
+from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.offers import NAME, TITLE, ZONES, Region
+from dstack_cloud.backends.azure.resources import ending, machine
+from dstack_cloud.backends.azure.resources.checks import Checks
+from dstack_cloud.backends.azure.resources.fleet import Fleet
+from dstack_cloud.backends.azure.resources.groups import Groups
+from dstack_cloud.backends.azure.resources.identity import Identity
+from dstack_cloud.backends.azure.resources.images import Catalogue
+from dstack_cloud.backends.azure.resources.machine import Place
+from dstack_cloud.backends.azure.resources.making import FOLLOW_SECONDS, Making
+from dstack_cloud.backends.azure.resources.network import Network
+from dstack_cloud.backends.azure.resources.operations import Operations
+from dstack_cloud.backends.azure.resources.policy import OWNER_TAG
+from dstack_cloud.backends.azure.resources.quota import Quotas
+from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.base.market import Market
+from dstack_cloud.domain.resources import Offer, Requirements
+from dstack_cloud.errors import BackendError, Unavailable
+
+# what was found or made here before and isn't there any more
+VANISHED = (
+    "ResourceGroupNotFound",
+    "InvalidResourceReference",
+    "FailedIdentityOperation",
+    "ResourceNotFound",
+    "NotFound",
+)
+
+
+class AzureBackend:
+    """Implements `backends.base.Backend`. A machine's ref is "region/name". Nothing is imported or asked before its first call."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        config: AzureConfig,
+        home: Path,
+        installation: str,
+        default_image: str,
+        follow: float = FOLLOW_SECONDS,
+    ) -> None:
+        """`installation` owns what is made here; `home` keeps what was learnt of sizes and prices. A machine that is being made is
+        waited for until that failed or succeeded, `follow` seconds at most."""
+        self._config, self._installation, self._image = config, installation, default_image
+        self.home, self._folder = home, home / NAME
+        self._client = AzureClient(config)
+        self._groups = Groups(self._client, installation, machine.tags({OWNER_TAG: installation}))
+        self._network = Network(self._client, self._groups)
+        self._identity = Identity(self._client, self._groups)
+        self._images, self._quotas = Catalogue(self._client), Quotas(self._client)
+        self._operations = Operations(self._folder / "operations")
+        self._making = Making(self._client, self._groups, self._operations, follow)
+        self._fleet = Fleet(self._client, self._groups, installation)
+        self._lock = threading.Lock()
+        self._regions: dict[str, Region] = {}
+        self._market = Market(NAME, TITLE, lambda: self._client.regions, self._region)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        own = self._config.identity != NO_IDENTITY
+        return Capabilities(
+            containers=True,
+            default_image=self._image,
+            remote=True,
+            spot=True,
+            notice="azure",
+            store="az" if own else "",
+            self_termination=own,
+            ending=ending.script(self._client.management) if own else "",
+            private_network=True,
+            prices="Azure's retail price list",
+        )
+
+    def validate(self) -> list[Finding]:
+        found = Checks(self._client, self._images, self._quotas).findings()
+        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def offers(self, requirements: Requirements) -> list[Offer]:
+        return self._market.find(requirements, lambda region: ZONES)
+
+    def priced_at(self) -> float | None:
+        return self._market.read_at()
+
+    def create(self, launch: Launch) -> str:
+        offer = launch.offer
+        name = machine.name_for(launch.key)
+        ref = f"{offer.region}/{name}"
+        if self._operations.recall(name) == "":
+            # what is being made already counts among what is in use
+            self._quotas.check(offer, self._region(offer.region).family(offer.instance_type))
+        try:
+            body = machine.request(self._config, self._installation, launch, self._place(launch))
+            self._making.make(offer.region, name, body)
+        except BackendError as refused:
+            if refused.cloud_code not in VANISHED:
+                raise
+            self._forget(offer.region)
+            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+            raise Unavailable(refused.summary, **words) from refused
+        return ref
+
+    def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
+        seen = self._fleet.inspect(refs)
+        for region in {ref.partition("/")[0] for ref, one in seen.items() if one.health is Health.RUNNING}:
+            self._network.let_in(region)
+        return seen
+
+    def list_owned(self) -> list[Owned]:
+        """Also disks, network interfaces and addresses that a machine left behind."""
+        if not self._folder.exists():
+            return []  # no machine was ever asked for from this state folder: Azure needn't even be set up
+        return self._fleet.listed(self._client.regions)
+
+    def terminate(self, refs: Sequence[str]) -> None:
+        self._fleet.terminate(refs)
+        for ref in refs:
+            self._operations.forget(ref.partition("/")[2])
+
+    def _place(self, launch: Launch) -> Place:
+        region, images = launch.offer.region, self._config.images
+        return Place(
+            image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
+            subnet=self._network.subnet(region, together=launch.nodes > 1),
+            identity=self._identity.find(region, launch.store),
+        )
+
+    def _forget(self, region: str) -> None:
+        self._groups.forget(region)
+        self._network.forget(region)
+        self._identity.forget(region)
+
+    def _region(self, name: str) -> Region:
+        with self._lock:
+            if name not in self._regions:
+                # what one login and one choice of sizes sees is not what another does
+                config = self._config
+                whose = "\n".join(
+                    (config.subscription, config.tenant, config.endpoint, config.images.gpu, *config.instance_types)
+                )
+                self._regions[name] = Region(
+                    self._client, name, self._folder / hashlib.sha256(whose.encode()).hexdigest()[:12]
+                )
+            return self._regions[name]

@@ -1,0 +1,131 @@
+"""What a project may set about Azure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from dstack_cloud.domain.resources import Frozen
+from dstack_cloud.domain.sizes import parse_size
+from dstack_cloud.errors import ConfigurationError
+
+GIB = 2**30
+# https://documentation.ubuntu.com/azure/azure-how-to/instances/find-ubuntu-images/
+UBUNTU = "Canonical:ubuntu-24_04-lts:server:latest"
+# NVIDIA's driver, Docker and NVIDIA's container toolkit are in it:
+# https://learn.microsoft.com/azure/virtual-machines/azure-hpc-vm-images
+UBUNTU_HPC = "microsoft-dsvm:ubuntu-hpc:2204:latest"
+NO_IDENTITY = "none"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+URN = re.compile(r"[^:/\s]+:[^:/\s]+:[^:/\s]+:[^:/\s]+")
+# https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+GROUP = re.compile(r"[\w.()-]{0,59}[\w()-]")
+
+
+class Images(Frozen):
+    """What machines boot: a URN (publisher:offer:sku:version), or the resource id of an image or of a gallery's."""
+
+    cpu: str = UBUNTU
+    gpu: str = UBUNTU_HPC
+
+    @field_validator("cpu", "gpu")
+    @classmethod
+    def _is_an_image(cls, image: str) -> str:
+        if not image.startswith("/") and not URN.fullmatch(image):
+            raise ValueError(f"{image!r} is neither a URN (publisher:offer:sku:version) nor a resource id (/…)")
+        return image
+
+
+class AzureConfig(Frozen):
+    """`subscription` is an id; empty: the default one of `az`. `tenant` is where to log in; empty: the login's own.
+    `service_principal` is a file as `az ad sp create-for-rbac` prints it; empty: `az login`, or the managed identity of this
+    computer. What is in it is read when it is needed, and copied nowhere.
+
+    `regions` are those where machines may be made; the first is where what isn't of a region is asked. `endpoint` is one URL for
+    all services, for an emulator. `resource_group` begins the names of the groups, one a region, that hold all that is made;
+    empty: one of this installation's. `identity` is the resource id of the user-assigned identity of the machines; empty: one is
+    made that may delete the group's machines and use the project's store; "none": they get none, and can't delete themselves.
+    `storage_account` is that of the project's store (az://container).
+
+    `instance_types` limits what is offered ("Standard_NC*"). `ssh_from` are the networks (CIDR) that may reach port 22; empty:
+    this computer's public address. `public_ip` False: machines are reached at their private address. `disk` is bytes of the OS
+    disk (or a size, "100GiB") where a job doesn't ask for more. `address_space` is that of the virtual networks.
+    """
+
+    subscription: str = ""
+    tenant: str = ""
+    service_principal: str = ""
+    regions: tuple[str, ...] = ()
+    endpoint: str = ""
+    resource_group: str = ""
+    identity: str = ""
+    storage_account: str = ""
+    images: Images = Images()
+    instance_types: tuple[str, ...] = ()
+    ssh_from: tuple[str, ...] = ()
+    public_ip: bool = True
+    disk: int = Field(default=50 * GIB, ge=8 * GIB)
+    address_space: str = "10.213.0.0/16"
+
+    @field_validator("subscription")
+    @classmethod
+    def _is_an_id(cls, subscription: str) -> str:
+        if subscription and not UUID.fullmatch(subscription):
+            raise ValueError(f"{subscription!r} isn't a subscription's id (`az account list -o table` shows it)")
+        return subscription.lower()
+
+    @field_validator("service_principal")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        return str(Path(path).expanduser()) if path else ""
+
+    @field_validator("regions")
+    @classmethod
+    def _are_names(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        """ "East US" is what the portal calls eastus."""
+        return tuple(dict.fromkeys(region.lower().replace(" ", "") for region in regions))
+
+    @field_validator("resource_group")
+    @classmethod
+    def _is_a_name(cls, group: str) -> str:
+        if group and not GROUP.fullmatch(group):
+            raise ValueError(f"{group!r} can't begin a resource group's name: letters, digits, - _ . ( ), at most 60")
+        return group
+
+    @field_validator("identity")
+    @classmethod
+    def _is_an_identity(cls, identity: str) -> str:
+        kind = "/providers/microsoft.managedidentity/userassignedidentities/"
+        if identity not in ("", NO_IDENTITY) and kind not in identity.lower():
+            raise ValueError(f"{identity!r} isn't the resource id of a user-assigned identity (or `none`)")
+        return identity
+
+    @field_validator("disk", mode="before")
+    @classmethod
+    def _is_a_size(cls, disk: object) -> object:
+        if not isinstance(disk, str):
+            return disk
+        try:
+            return parse_size(disk)
+        except ConfigurationError as wrong:
+            raise ValueError(f"{wrong.summary}: {wrong.hint}") from None
+
+    @field_validator("ssh_from")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.IPv4Network(network, strict=False)) for network in networks)
+
+    @field_validator("address_space")
+    @classmethod
+    def _is_a_network(cls, network: str) -> str:
+        return str(ipaddress.IPv4Network(network, strict=False))
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_url(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ValueError(f"{endpoint!r} isn't a URL (http://… or https://…)")
+        return endpoint.rstrip("/")

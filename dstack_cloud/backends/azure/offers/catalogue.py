@@ -1,0 +1,131 @@
+"""What Azure has in one region: sizes of machines, the zones that have them, and what they cost. All of it read; but which GPU a
+size has, no list tells (see `gpus`)."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from dstack_cloud.backends.azure.client import AzureClient
+from dstack_cloud.backends.azure.config import UBUNTU_HPC
+from dstack_cloud.backends.azure.errors import translated
+from dstack_cloud.backends.azure.offers.gpus import gpu_of, wants_grid
+
+GIB = 2**30
+KIND = "virtualMachines"
+PRICES_VERSION = "2023-01-01-preview"
+# what a meter's or a product's name says of machines that aren't Linux on demand or spot
+OTHER_PRODUCTS = ("windows", "cloudservices", "cloud services", "dedicated host")
+LOW_PRIORITY, SPOT = "Low Priority", "Spot"
+HOURLY = "1 Hour"
+
+# Sizes as JSON: {name: {"cpu", "memory" (bytes), "gpus": [[name, bytes], …], "spot", "zones": […], "family"}}
+Types = dict[str, dict[str, Any]]
+# {size: {"spot" or "on_demand": USD per hour}}
+Prices = dict[str, dict[str, float]]
+
+
+def types(client: AzureClient, region: str) -> Types:
+    """https://learn.microsoft.com/rest/api/compute/resource-skus/list"""
+    wanted = [pattern.lower() for pattern in client.config.instance_types]
+    with translated(region):
+        listed = client.compute().resource_skus.list(filter=f"location eq '{region}'")
+        found = [sku.as_dict() for sku in listed]
+    sizes = [sku for sku in found if sku.get("resourceType") == KIND and _is_here(sku, region)]
+    own_image = client.config.images.gpu != UBUNTU_HPC
+    described = {str(sku["name"]): _type(sku, region, own_image) for sku in sizes if _is_wanted(sku, wanted)}
+    return {name: each for name, each in described.items() if each}
+
+
+def prices(client: AzureClient, region: str) -> Prices:
+    """Of Linux, as the price list says it to everybody, without what a subscription has agreed on. Filters are case-sensitive:
+    https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices"""
+    wanted = {
+        "serviceName": "Virtual Machines",
+        "armRegionName": region,
+        "priceType": "Consumption",
+    }
+    query = {
+        "api-version": PRICES_VERSION,
+        "currencyCode": "USD",
+        "$filter": " and ".join(f"{field} eq '{value}'" for field, value in wanted.items()),
+    }
+    found: Prices = {}
+    for page in client.price_pages(f"/api/retail/prices?{urlencode(query)}", f"price list of {region}"):
+        add_prices(found, page)
+    return found
+
+
+def add_prices(found: Prices, entries: Iterable[Mapping[str, Any]]) -> None:
+    for entry in entries:
+        meter, product = str(entry.get("meterName", "")), str(entry.get("productName", "")).lower()
+        if (
+            LOW_PRIORITY in meter
+            or any(other in product for other in OTHER_PRODUCTS)
+            or entry.get("unitOfMeasure") != HOURLY
+            or entry.get("currencyCode") != "USD"
+            or entry.get("type") != "Consumption"
+        ):
+            continue
+        name, dollars = str(entry.get("armSkuName", "")), float(entry.get("retailPrice", 0))
+        # what isn't sold yet is listed at 0
+        if name and dollars > 0:
+            kind = "spot" if SPOT in meter else "on_demand"
+            known = found.setdefault(name, {})
+            known[kind] = min(dollars, known.get(kind, dollars))
+
+
+def _is_wanted(sku: Mapping[str, Any], patterns: list[str]) -> bool:
+    name = str(sku.get("name", "")).lower()
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_here(sku: Mapping[str, Any], region: str) -> bool:
+    """Restrictions of kind Location say that this subscription may not have it here at all."""
+    places = [str(place).lower() for place in sku.get("locations") or []]
+    closed = [each for each in sku.get("restrictions") or [] if each.get("type") == "Location"]
+    return region in places and not any(region in [p.lower() for p in each.get("values") or []] for each in closed)
+
+
+def _zones(sku: Mapping[str, Any], region: str) -> list[str]:
+    """Those that this subscription may use; [] where none are."""
+    for info in sku.get("locationInfo") or []:
+        if str(info.get("location", "")).lower() == region:
+            return sorted(set(info.get("zones") or []) - _closed_zones(sku))
+    return []
+
+
+def _closed_zones(sku: Mapping[str, Any]) -> set[str]:
+    closed = [each for each in sku.get("restrictions") or [] if each.get("type") == "Zone"]
+    return {zone for each in closed for zone in (each.get("restrictionInfo") or {}).get("zones") or []}
+
+
+def _type(sku: Mapping[str, Any], region: str, own_image: bool) -> dict[str, Any]:
+    """{} for what can't be used."""
+    name = str(sku["name"])
+    has = {str(each.get("name")): str(each.get("value")) for each in sku.get("capabilities") or []}
+    count = int(has.get("GPUs") or 0)
+    gpu = gpu_of(name) if count else None
+    if not _boots(has) or (count and gpu is None) or (wants_grid(name) and not own_image):
+        return {}
+    zones = _zones(sku, region)
+    return {
+        "cpu": int(has.get("vCPUsAvailable") or has.get("vCPUs") or 1),
+        "memory": int(float(has.get("MemoryGB") or 0) * GIB),
+        "gpus": [[gpu.name, gpu.memory] for _ in range(count)] if gpu else [],
+        "spot": has.get("LowPriorityCapable") == "True",
+        # without zones Azure puts it wherever there is place in the region
+        "zones": zones or [""],
+        "family": str(sku.get("family") or ""),
+    }
+
+
+def _boots(has: Mapping[str, str]) -> bool:
+    """Whether an ordinary image for x86 of the second generation does."""
+    return (
+        has.get("CpuArchitectureType", "x64") == "x64"
+        and "V2" in has.get("HyperVGenerations", "V1,V2")
+        and not has.get("ConfidentialComputingType")
+    )

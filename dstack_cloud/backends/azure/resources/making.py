@@ -1,0 +1,116 @@
+"""A machine is made: one request, and a long-running operation that is followed until it ends well, or is told of as what it was."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from dstack_cloud.backends.azure.client import AzureClient
+from dstack_cloud.backends.azure.errors import KNOWN, failure, is_missing, translated
+from dstack_cloud.backends.azure.resources.groups import Groups
+from dstack_cloud.backends.azure.resources.machine import failure_of, state_of
+from dstack_cloud.backends.azure.resources.operations import Operations
+from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+# a lack of capacity is told within seconds; a machine that is still being made after these is looked at as any other
+FOLLOW_SECONDS = 30.0
+EXISTS = "PreconditionFailed"
+UNDER_WAY = ("inprogress", "creating", "updating", "accepted", "running", "pending", "")
+
+
+class Making:
+    """Threads share it."""
+
+    def __init__(self, client: AzureClient, groups: Groups, operations: Operations, follow: float) -> None:
+        self._client, self._groups, self._operations, self._seconds = client, groups, operations, follow
+
+    def make(self, region: str, name: str, body: Json) -> None:
+        """Returns when the machine is there, or still being made after a while. Asked again, also by a server that was started
+        anew, it goes on following what was begun. Raises BackendError; then no machine is left of it, but after Unavailable and
+        Throttled."""
+        where = _where(body)
+        try:
+            url = self._client.begin_machine(self._groups.name(region), name, body, where)
+            self._operations.remember(name, url)
+        except BackendError as refused:
+            if refused.cloud_code != EXISTS:
+                self._clear(region, name, refused)
+                raise
+            url = self._operations.recall(name)
+        try:
+            self._follow(region, name, url, where)
+        except BackendError as failed:
+            self._clear(region, name, failed)
+            raise
+
+    def _follow(self, region: str, name: str, url: str, where: str) -> None:
+        deadline = time.monotonic() + self._seconds
+        while time.monotonic() < deadline:
+            state, told = self._told(region, name, url, where)
+            if state == "succeeded":
+                self._operations.forget(name)
+                return
+            if state not in UNDER_WAY:
+                raise self._failed(region, name, told, where)
+            time.sleep(self._client.poll_seconds)
+
+    def _told(self, region: str, name: str, url: str, where: str) -> tuple[str, Json]:
+        """(its state, what went wrong): of the operation, or of the machine itself where no operation is known any more."""
+        if url:
+            try:
+                found = self._client.follow(url, where)
+                return str(found.get("status", "")).lower(), found.get("error") or {}
+            except BackendError as refused:
+                if not is_missing(refused):
+                    raise
+        machine = self._machine(region, name, where)
+        if machine is None:
+            return "gone", {}
+        return state_of(machine), failure_of(machine)
+
+    def _machine(self, region: str, name: str, where: str) -> Json | None:
+        try:
+            with translated(where):
+                found = self._client.compute().virtual_machines.get(
+                    self._groups.name(region), name, expand="instanceView"
+                )
+        except BackendError as refused:
+            if is_missing(refused):
+                return None
+            raise
+        return found.as_dict()
+
+    def _failed(self, region: str, name: str, told: Json, where: str) -> BackendError:
+        """What was evicted while it was made isn't there any more, whatever the operation calls it."""
+        if str(told.get("code", "")) not in KNOWN and self._machine(region, name, where) is None:
+            return NoCapacity(
+                f"the machine was taken back while it was made ({where})",
+                cloud_code=str(told.get("code", "")) or "Evicted",
+                cloud_message=str(told.get("message", "")),
+            )
+        return failure(told, where)
+
+    def _clear(self, region: str, name: str, why: BackendError) -> None:
+        """What couldn't be made may stay as a "Failed" machine, with its disk and its interface. After an unclear answer it may
+        come to life yet: who asks again finds it."""
+        if isinstance(why, (Unavailable, Throttled)):
+            return
+        self._operations.forget(name)
+        try:
+            with translated(region):
+                self._client.compute().virtual_machines.begin_delete(self._groups.name(region), name, polling=False)
+        except BackendError as refused:
+            # it carries the owner's tag: whoever lists what is left sees it
+            log.info("what is left of %s can't be deleted now: %s", name, refused.summary)
+
+
+def _where(body: Json) -> str:
+    properties = body["properties"]
+    place = "-".join((body["location"], *body.get("zones", ())))
+    spot = " spot" if properties.get("priority") == "Spot" else ""
+    return f"{place} {properties['hardwareProfile']['vmSize']}{spot}"

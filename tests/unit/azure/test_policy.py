@@ -1,0 +1,72 @@
+"""Roles: what a login needs, what a machine may do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.resources.policy import (
+    END_MACHINES,
+    lacking,
+    least_role,
+    machine_role,
+    name_of,
+    needed_actions,
+    place_of,
+)
+
+SUBSCRIPTION = "5d5c5b5a-0000-4000-8000-00000000abcd"
+OWNERS = {"actions": ["*"], "notActions": []}
+CONTRIBUTORS = {"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Write", "Microsoft.Authorization/*/Delete"]}
+READERS = {"actions": ["*/read"], "notActions": []}
+
+
+def test_a_machine_may_delete_machines_and_nothing_else() -> None:
+    _, role = machine_role(SUBSCRIPTION)
+    assert role["permissions"] == [
+        {"actions": [END_MACHINES], "notActions": [], "dataActions": [], "notDataActions": []}
+    ]
+
+
+def test_names_are_always_the_same_ones() -> None:
+    assert machine_role(SUBSCRIPTION)[0] == machine_role(SUBSCRIPTION.upper())[0]
+    assert name_of("a", "b") != name_of("ab", "")
+
+
+def test_the_least_role_is_what_az_takes() -> None:
+    role = json.loads(least_role(AzureConfig(), SUBSCRIPTION, "az://runs"))
+    assert role["AssignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"]
+    assert any(action.endswith("/blobs/write") for action in role["DataActions"])
+    assert not any(action in ("*", "*/read") for action in role["Actions"])
+    assert json.loads(least_role(AzureConfig(), SUBSCRIPTION))["DataActions"] == []
+
+
+def test_without_an_identity_no_roles_are_given() -> None:
+    without = needed_actions(AzureConfig(identity=NO_IDENTITY))
+    assert not any("Authorization/role" in action or "ManagedIdentity" in action for action in without)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "missing"),
+    [
+        ([OWNERS], []),
+        ([CONTRIBUTORS], ["roleDefinitions/write", "roleAssignments/write"]),
+        ([CONTRIBUTORS, {"actions": ["Microsoft.Authorization/role*/*"]}], []),
+    ],
+)
+def test_what_a_login_lacks(permissions: list[dict[str, list[str]]], missing: list[str]) -> None:
+    found = lacking(needed_actions(AzureConfig()), permissions)
+    assert [action.partition("/")[2] for action in found] == missing
+
+
+def test_a_reader_lacks_what_changes_something() -> None:
+    found = lacking(needed_actions(AzureConfig()), [READERS])
+    assert found
+    assert not any(action.endswith("/read") for action in found)
+
+
+def test_where_a_store_is() -> None:
+    assert place_of("az://runs/team/a") == ("runs", "team/a/")
+    assert place_of("az://runs") == ("runs", "")
