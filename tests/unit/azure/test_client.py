@@ -15,6 +15,8 @@ from dstack_cloud.errors import InvalidConfiguration, NotAuthorized, Unavailable
 from tests.fakes.azure.cloud import AzureCloud
 from tests.unit.azure.conftest import write_principal
 
+pytestmark = pytest.mark.azure
+
 WITHOUT_SDK = """
 import sys
 sys.modules["azure"] = None
@@ -22,8 +24,6 @@ from pathlib import Path
 from dstack_cloud.backends.registry import make_backends
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import InvalidConfiguration
-
-pytestmark = pytest.mark.azure
 azure = make_backends(Path(sys.argv[1]), "me", {"azure": {"regions": ["eastus"]}}, "")["azure"]
 assert not [name for name in sys.modules if name.startswith("azure.")], "the SDK was paid for"
 assert azure.list_owned() == []
