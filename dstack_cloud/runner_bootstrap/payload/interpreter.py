@@ -13,6 +13,8 @@ PROBE = (
     "import sys; print('%d.%d' % sys.version_info[:2]); print(getattr(sys, '_base_executable', None) or sys.executable)"
 )
 PROBE_SECONDS = 20.0
+# names the packages of the active virtual environment (https://docs.python.org/3/library/site.html)
+ACTIVE = "dstack-active.pth"
 OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 # where version managers and packagers keep interpreters that aren't on PATH
 USUAL_PLACES = (
@@ -44,8 +46,20 @@ def where_looked(version: str) -> str:
     )
 
 
-def make_environment(python: Path, version: str, folder: Path) -> Path:
-    """A virtual environment that also sees the interpreter's own packages; returns its folder of programs.
+def active_packages(version: str, path: str) -> Path | None:
+    """Where the virtual environment whose `python` comes first in `path` has its packages; None where it is none, or of another
+    version. Its own `bin` says where it is: what the link there leads to is the interpreter that it was made of."""
+    first = shutil.which("python", path=path)
+    if first is None:
+        return None
+    place = Path(first).parent.parent
+    packages = place / "lib" / f"python{version}" / "site-packages"
+    return packages if (place / "pyvenv.cfg").is_file() and packages.is_dir() else None
+
+
+def make_environment(python: Path, version: str, folder: Path, active: Path | None = None) -> Path:
+    """A virtual environment that also sees the interpreter's own packages, and those of the `active` one before them; returns its
+    folder of programs.
 
     Written by hand, for `python -m venv` takes a hundred times as long. What the job installs stays inside of it.
     """
@@ -58,11 +72,19 @@ def make_environment(python: Path, version: str, folder: Path) -> Path:
     for name in ("python", "python3", f"python{version}"):
         _replace_link(programs / name, python)
     _replace_link(folder / "lib64", Path("lib"))
+    if active is not None:
+        # in this way its editable packages are seen, too
+        (packages / ACTIVE).write_text(f"# {active}\nimport site; site.addsitedir({str(active)!r})\n")
     for name in ("pip", "pip3"):
         script = programs / name
         script.write_text(f'#!/bin/sh\nexec "{programs}/python" -m pip "$@"\n')
         script.chmod(0o755)
     return programs
+
+
+def seen_beside(folder: Path) -> list[Path]:
+    """The active environment's packages that the one in `folder` was made to see."""
+    return [Path(file.read_text().splitlines()[0][2:]) for file in folder.glob(f"lib/*/*/{ACTIVE}")]
 
 
 def version_of(python: Path) -> str:

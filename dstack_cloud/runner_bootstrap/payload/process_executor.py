@@ -63,9 +63,9 @@ class ProcessExecutor:
             raise Failure(
                 "start", f"Python {version} isn't on this machine (looked for {looked}); install it or ask for another"
             )
-        self._programs = interpreter.make_environment(
-            found, version or interpreter.version_of(found), self._folder.python
-        )
+        version = version or interpreter.version_of(found)
+        active = interpreter.active_packages(version, path)
+        self._programs = interpreter.make_environment(found, version, self._folder.python, active)
 
     def start(self, commit: Commit) -> None:
         become_subreaper()

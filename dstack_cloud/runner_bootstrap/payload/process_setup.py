@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dstack_cloud.runner_bootstrap.payload import interpreter
 from dstack_cloud.runner_bootstrap.payload.executor import Executor, Failure
 from dstack_cloud.runner_bootstrap.payload.fingerprint import fingerprint, fingerprint_of
 from dstack_cloud.runner_bootstrap.payload.folder import Folder, remove_tree
@@ -50,13 +51,14 @@ class EnvironmentKeep:
         return f"{system} {' '.join(self._beside(python.resolve().parent.parent))}"
 
     def _beside(self, prefix: Path) -> list[str]:
-        """Of the interpreter's own packages, which its environments see, too, when one was last installed or removed: what is there
-        `pip` doesn't install."""
+        """Of the packages of the interpreter and of the active virtual environment, which the job's sees, too, when one was last
+        installed or removed: what is there `pip` doesn't install."""
         versions = [place.name for place in self._folder.python.glob("lib/python3.*")]
         # of Debian's Python
         prefixes = (prefix, prefix / "local")
         places = [top / "lib" / name for top in prefixes for name in (*versions, "python3")]
         found = [place for top in places for place in (top / "site-packages", top / "dist-packages") if place.is_dir()]
+        found += interpreter.seen_beside(self._folder.python)
         return [f"{place} {place.stat().st_mtime_ns}" for place in found]
 
     def use(self, key: str) -> bool:
