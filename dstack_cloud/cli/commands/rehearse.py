@@ -17,7 +17,7 @@ from dstack_cloud.client import Client
 from dstack_cloud.errors import UsageError
 
 if TYPE_CHECKING:
-    from dstack_cloud.api.schemas import RunView
+    from dstack_cloud.api.schemas import PlanView, RunView
 
 TAKES_REST = True
 BACKEND = "sandbox"
@@ -63,7 +63,9 @@ def rehearse(context: typer.Context, options: Options) -> None:
         workflow=options.workflow, args=options.args, env=options.env, backend=[BACKEND], spot=True, yes=options.yes
     )
     request = running.make_request(asked, context.obj)
-    running.complete(client, request, running.make_plan(client, request), asked)
+    plan = running.make_plan(client, request)
+    _refuse_nodes(plan)
+    running.complete(client, request, plan, asked)
     rehearsal = Rehearsal(client, acts, say)
     ended = running.follow(client, request, watch=rehearsal.watch, log=sys.stderr.buffer)
     if ended["status"] in ("stopped", "aborted"):
@@ -74,6 +76,16 @@ def rehearse(context: typer.Context, options: Options) -> None:
     else:
         _print(report)
     raise typer.Exit(0 if report["verdict"] in rehearsal_report.GOOD else 1)
+
+
+def _refuse_nodes(plan: PlanView) -> None:
+    """Nodes end and begin again together: what one machine's end tells of one log says nothing of theirs."""
+    for job in plan["jobs"]:
+        if job["nodes"] > 1:
+            raise UsageError(
+                f"the workflow `{job['name']}` runs on {job['nodes']} nodes, and only one machine can be rehearsed",
+                f"`dstack run {plan['workflow']} --backend {BACKEND}` runs it on {job['nodes']} sandbox machines",
+            )
 
 
 def _acts(options: Options) -> list[Act]:
