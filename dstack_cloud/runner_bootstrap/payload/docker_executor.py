@@ -51,16 +51,27 @@ class DockerExecutor:
         if not (self._folder.work / self._job.working_dir).is_dir():
             raise Failure("start", f"working_dir {self._job.working_dir} isn't in the source")
         try:
-            user = self._image_user()
-            self._make_places(user)
-            self._take_ports()
-            self.container = self._engine.create(self._config(user))
+            self.create()
             self._attach()
             commit({"container": self.container, "pump": self._pump.pid if self._pump else 0, "boot": machine.boot()})
             self._start()
             self._lead_ports()
         except EngineError as error:
             raise Failure("start", f"the container couldn't be started: {error.message}") from error
+
+    def create(self) -> None:
+        """The container, if it isn't there; what is changed in it before it starts is there for the job. Raises EngineError, Failure."""
+        if self.container:
+            return
+        user = self._image_user()
+        self._make_places(user)
+        self._take_ports()
+        self.container = self._engine.create(self._config(user))
+
+    def discard(self) -> None:
+        """Instead of starting it: the job gets a new one. Raises EngineError."""
+        made, self.container = self.container, ""
+        self._engine.remove(made)
 
     def _start(self) -> None:
         """On the machine's network a container is closed off from the metadata service as soon as it is there."""
@@ -170,7 +181,7 @@ class DockerExecutor:
 
     def _take_ports(self) -> None:
         """On the machine's own network a program has its ports itself."""
-        if not self._job.alone:
+        if not self._job.alone or self._forwards is not None:
             return
         if must_be_published():
             if not self.container:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dstack_cloud.runner_bootstrap.payload import container, images
+from dstack_cloud.runner_bootstrap.payload import container, images, layer
 from dstack_cloud.runner_bootstrap.payload.docker_executor import DockerExecutor
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError, Json, frames
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Executor, Failure
@@ -57,6 +57,8 @@ class ImageKeep:
         self._machine = machine
         self._engine = Engine()
         self._builder: Builder | None = None
+        # the key of what lies in the job's own container
+        self._given = ""
 
     def base(self) -> str:
         found = self._base_image()
@@ -65,6 +67,8 @@ class ImageKeep:
         return repr([found.get("Os"), found.get("Architecture"), layers, config.get("Env"), config.get("User")])
 
     def use(self, key: str) -> bool:
+        if key == self._given:
+            return True
         try:
             if not self._engine.image_exists(name_of(key)):
                 return False
@@ -92,6 +96,9 @@ class ImageKeep:
     def take(self, key: str, source: Source) -> None:
         try:
             deleted, rest = _split(source)
+            if self._machine.own and self._give_to_job(rest, deleted):
+                self._given = key
+                return
             made = self._engine.create(self._tool(self._job.image, UNDO))
             try:
                 if deleted:
@@ -102,6 +109,21 @@ class ImageKeep:
                 self._engine.remove(made)
         except EngineError as error:
             raise lost(_said(error), "can't be restored") from error
+
+    def _give_to_job(self, source: Source, deleted: bytes) -> bool:
+        """No other job comes to this machine, so no image is made. False where it can't be had so, and nothing was read."""
+        given = False
+        self._executor.create()
+        try:
+            place = layer.layer_of(self._engine, self._executor.container)
+            if place is not None:
+                layer.unpack_into(place, source)
+                layer.remove_from(place, deleted.decode(errors="surrogateescape").split("\n"))
+                given = True
+        finally:
+            if not given:
+                self._executor.discard()
+        return given
 
     def give(self, key: str) -> Iterator[bytes]:
         """What was changed, as one tar. It takes the image's own `tar`."""
