@@ -36,6 +36,8 @@ from dstack_cloud.api.machines import (
 from dstack_cloud.api.machines import (
     RunnerView as RunnerView,
 )
+from dstack_cloud.api.setups import KeptView as KeptView
+from dstack_cloud.api.setups import SetupView as SetupView
 
 VERSION_HEADER = "x-dstack-version"
 
@@ -129,7 +131,9 @@ class RunRequest(TypedDict):
     """`variables` are those given other values; `env` answers `PlanView.needs_env` and adds `-e K=V`; `code` is None when planning,
     unless it is to be said what is used again; `git` where the folder is in no repository. `contents` answers
     `PlanView.contents`: by path a digest of what is there. `reuse`: of which jobs the outputs of an unchanged run are used, by
-    default of dependencies (`deps`). `rebuild`: what setups made before isn't used."""
+    default of dependencies (`deps`). `rebuild`: what setups made before isn't used. `reload`: the workflow's code will change while
+    it runs, so its program looks out for that, and nobody takes its outputs for those of the code that it began with. `setups`: by
+    workflow and path, digests of the files that its setup names, for a plan that shall say which of them are there."""
 
     files: list[SourceFile]
     workflow: str
@@ -144,6 +148,8 @@ class RunRequest(TypedDict):
     contents: NotRequired[dict[str, str]]
     reuse: NotRequired[Literal["none", "deps", "all"]]
     rebuild: NotRequired[bool]
+    reload: NotRequired[bool]
+    setups: NotRequired[dict[str, dict[str, str]]]
 
 
 class SecretView(TypedDict):
@@ -180,7 +186,7 @@ class RemoteRequest(TypedDict):
 class PlannedJob(TypedDict):
     """`paths`: artifact and cache paths that must stay inside the working folder; `reads`: what must be in it. `needs` are those of its run by name, others by
     id. `reused`: the id of the job whose outputs are used instead; else `why` it runs ("" where that isn't asked). `nodes`: so many
-    machines run it together; an offer's price is that of one."""
+    machines run it together; an offer's price is that of one. `setup`: None where it has none."""
 
     name: str
     provider: str
@@ -192,6 +198,7 @@ class PlannedJob(TypedDict):
     why: str
     nodes: int
     offers: list[OfferView]
+    setup: SetupView | None
 
 
 class PlanView(TypedDict):
@@ -327,6 +334,12 @@ class FaultRequest(TypedDict):
 
     fault: str
     value: float
+
+
+class ChangesView(TypedDict):
+    """`kept`: paths that were left as the job has them."""
+
+    kept: list[str]
 
 
 class SaveView(TypedDict):

@@ -13,7 +13,7 @@ from dstack_cloud.domain.variables import as_options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dstack_cloud.api.schemas import GitView, InstanceView, JobView, PlannedJob, RunView
+    from dstack_cloud.api.schemas import GitView, InstanceView, JobView, PlannedJob, RunView, SetupView
 
 RUN_COLUMNS = ("RUN", "WORKFLOW", "SUBMITTED", "STATUS", "TAG")
 LIST_COLUMNS = (*RUN_COLUMNS, "MACHINE", "COST>")
@@ -159,6 +159,21 @@ def planned_line(job: PlannedJob) -> str:
     needs = f"; needs {', '.join(job['needs'])}" if job["needs"] else ""
     why = f"; runs: {job['why']}" if job["why"] else ""
     return f"job {job['name']}: {job['provider']}{_nodes(job)}{image}{needs}{why}"
+
+
+def setup_line(setup: SetupView) -> str:
+    """ "setup: built before (203 MB in the store), and used again"."""
+    places = " and ".join(
+        f"{size(kept['size'])} {'in the store' if kept['place'] == 'store' else 'on ' + kept['place']}"
+        for kept in setup["places"]
+    )
+    words = {
+        "kept": f"built before ({places}), and used again if what it was built on is still the same",
+        "missing": "not built before: its commands run first, and what they make is kept",
+        "rebuild": "to be built anew (--rebuild)",
+        "unknown": "known once the jobs have run whose outputs it reads",
+    }
+    return f"  setup: {words.get(setup['state'], 'to be looked for')}"
 
 
 def _nodes(job: PlannedJob) -> str:

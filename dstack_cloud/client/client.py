@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dstack_cloud.api.schemas import (
         AccessView,
         ArtifactView,
+        ChangesView,
         CheckView,
         FindingView,
         Json,
@@ -103,6 +104,12 @@ class Client:
     def stop(self, name: str, *, abort: bool = False) -> RunView:
         """Asks a run, or one job, to end; returns at once."""
         return cast("RunView", self._transport.call("POST", f"{self._run(name)}/stop", {"abort": abort}))
+
+    def put_changes(self, name: str, attempt: int, packed: Iterator[bytes]) -> list[str]:
+        """Sends what has changed in the working folder to a job while that attempt runs; the paths that were left as the job has
+        them. `packed`: from `changes.Changes.packed`. Raises Conflict where it doesn't run."""
+        answer = self._transport.upload(f"{self._run(name)}/changes", packed, {"attempt": attempt})
+        return cast("ChangesView", answer)["kept"]
 
     def resume(self, name: str) -> ResumedView:
         """Starts a job that has ended again, as its next attempt, with the artifacts that it saved."""

@@ -12,13 +12,15 @@ from dstack_cloud.errors import UsageError
 
 
 class Entry(NamedTuple):
-    """`mode` is permission bits, `size` bytes. `detail` is a link's target, or a file's sha256 once it has been read."""
+    """`mode` is permission bits, `size` bytes. `detail` is a link's target, or a file's sha256 once it has been read.
+    `modified_at`: of a file, in nanoseconds."""
 
     path: str
     kind: Literal["file", "dir", "link"]
     mode: int
     size: int
     detail: str = ""
+    modified_at: int = 0
 
 
 class Listing(NamedTuple):
@@ -118,7 +120,8 @@ class _Walk:
         if is_folder:
             return Entry(path, "dir", mode, 0)
         if item.is_file(follow_symlinks=False):
-            return Entry(path, "file", mode, item.stat(follow_symlinks=False).st_size)
+            info = item.stat(follow_symlinks=False)
+            return Entry(path, "file", mode, info.st_size, "", info.st_mtime_ns)
         self.warnings.append(f"{path} is left out: it is a socket, pipe or device")
         return None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dstack_cloud.client.listing import Entry, unreadable
@@ -32,14 +33,18 @@ def refused(path: str, error: OSError) -> Exception:
     return Changed(path) if gone else unreadable(path, error)
 
 
-def pack(folder: Path, entries: list[Entry]) -> Iterator[bytes]:
-    """The stream in pieces. Raises Changed, and UsageError for a file that can't be read."""
+# a member that says that nothing is there any more (docs/dev/runner-protocol.md)
+_REMOVED = {"DSTACK.removed": "1"}
+
+
+def pack(folder: Path, entries: list[Entry], removed: Iterable[str] = ()) -> Iterator[bytes]:
+    """The stream in pieces; what was `removed` comes first. Raises Changed, and UsageError for a file that can't be read."""
     import zstandard
 
     size = sum(entry.size for entry in entries)
     threads = -1 if size >= _WORTH_THREADS else 0
     compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL, threads=threads).compressobj()
-    for part in _tar(folder, entries):
+    for part in itertools.chain(map(_removal, removed), _tar(folder, entries)):
         if packed := compressor.compress(part):
             yield packed
     yield compressor.flush()
@@ -52,6 +57,12 @@ def _tar(folder: Path, entries: list[Entry]) -> Iterator[bytes]:
         except OSError as error:
             raise refused(entry.path, error) from error
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _removal(path: str) -> bytes:
+    info = tarfile.TarInfo(path)
+    info.pax_headers = dict(_REMOVED)
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _member(place: str, entry: Entry) -> Iterator[bytes]:

@@ -147,7 +147,7 @@ def _measured(folder: Path, entry: Entry) -> Entry:
         raise unreadable(entry.path, error) from error
     finally:
         os.close(descriptor)
-    return Entry(entry.path, "file", entry.mode, size, digest.hexdigest())
+    return Entry(entry.path, "file", entry.mode, size, digest.hexdigest(), entry.modified_at)
 
 
 def store(

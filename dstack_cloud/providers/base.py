@@ -22,7 +22,8 @@ PYTHON_SYNONYMS = {"version": "python"}
 @dataclass(frozen=True)
 class Given:
     """What the fields that every workflow may have say, filled in. `port` is the one that the program shall listen on (0 where
-    the provider has none and the workflow names none), `nodes` how many machines run the program together."""
+    the provider has none and the workflow names none), `nodes` how many machines run the program together. `reload`: its files
+    will change while it runs (`dstack run --reload`), and it should look out for that where it can."""
 
     workflow: str
     commands: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Given:
     python: str | None = None
     port: int = 0
     nodes: int = 1
+    reload: bool = False
 
 
 @dataclass(frozen=True)

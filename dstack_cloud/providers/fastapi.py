@@ -10,7 +10,7 @@ _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class FastApi(Provider):
-    """A FastAPI application (or any other of ASGI), served by Uvicorn."""
+    """A FastAPI application (or any other of ASGI), served by Uvicorn; with `dstack run --reload` it begins anew when a file changes."""
 
     name = "fastapi"
     example = "app: main:app\nrequirements: requirements.txt"
@@ -25,6 +25,7 @@ class FastApi(Provider):
         if not _APP.fullmatch(self.app):
             raise ValueError(f"`app` must be module:name, such as `main:app`; it is `{self.app}`")
         options = f"--host {LISTEN} --port {given.port}"
-        serve = line(f"exec {PYTHON} -m uvicorn", options, rest=(*self.args, self.app))
+        watch = ["--reload"] if given.reload else []
+        serve = line(f"exec {PYTHON} -m uvicorn", options, *watch, rest=(*self.args, self.app))
         packages = installed(self.requirements, ["fastapi", "uvicorn"])
         return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

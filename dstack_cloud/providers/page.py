@@ -25,7 +25,8 @@ in `args` reaches the program as these five characters.
 
 **Python packages.** `requirements` is installed first, then what the provider itself needs and doesn't find (`jupyterlab`, `streamlit`,
 …), from the registry that pip is configured for. In a container that is the container's Python; without one, the job gets an
-environment of its own, which sees the packages of this computer's Python and changes none of them. An `image` must have Python and pip.
+environment of its own, which sees the packages of this computer's Python, and of the virtual environment that was active when the
+server started, and changes none of them. An `image` must have Python and pip.
 That is part of the job's [setup](workflows.md#setup): it happens once, later jobs begin at once, and `dstack run --rebuild` fetches
 newer versions.
 `code` gets Node so, and VS Code from the registry that npm is configured for.

@@ -6,7 +6,7 @@ from dstack_cloud.providers.shell import LISTEN, PYTHON, installed, line, python
 
 
 class Streamlit(Provider):
-    """A Streamlit app in the browser."""
+    """A Streamlit app in the browser; with `dstack run --reload` it runs again when its script changes."""
 
     name = "streamlit"
     example = "file: app.py"
@@ -20,7 +20,8 @@ class Streamlit(Provider):
     def program(self, given: Given) -> Program:
         options = f"--server.headless=true --server.address={LISTEN} --server.port={given.port}"
         quiet = "--browser.gatherUsageStats=false"
+        watch = ["--server.runOnSave=true"] if given.reload else []
         app = (self.file, "--", *self.args) if self.args else (self.file,)
-        serve = line(f"exec {PYTHON} -m streamlit run", options, quiet, rest=app)
+        serve = line(f"exec {PYTHON} -m streamlit run", options, quiet, *watch, rest=app)
         packages = installed(self.requirements, ["streamlit"])
         return Program((*python_first(given.port), serve), given.image, installs=True, setup=packages)

@@ -102,12 +102,12 @@ class RunnerLink:
 
     def put_input(self, name: str, chunks: Iterable[bytes]) -> None:
         """Sends a tar stream; returns once it is unpacked. An exception from `chunks` breaks the stream off: nothing counts."""
-        connection = self._connect()
-        try:
-            status, body = connection.upload(f"/v1/inputs/{name}", chunks)
-        finally:
-            self._drop(connection)
-        _check(status, body)
+        self._upload(f"/v1/inputs/{name}", chunks)
+
+    def put_changes(self, chunks: Iterable[bytes]) -> list[str]:
+        """Sends a tar stream of what has changed in the working folder, a member without content and with the record `DSTACK.removed`
+        for what is gone. What was left as the job has it. Refused with status 409 where the job doesn't run."""
+        return [str(name) for name in json.loads(self._upload("/v1/changes", chunks))["kept"]]
 
     def log(self, offset: int = 0, follow: bool = False, patience: float | None = None) -> Iterator[bytes]:
         """Raw bytes from `offset`; with `follow` as they come, until the log is complete. After `patience` seconds without
@@ -165,6 +165,14 @@ class RunnerLink:
             raise
         self._give_back(connection)
         return _check(status, answer)
+
+    def _upload(self, path: str, chunks: Iterable[bytes]) -> bytes:
+        connection = self._connect()
+        try:
+            status, body = connection.upload(path, chunks)
+        finally:
+            self._drop(connection)
+        return _check(status, body)
 
     def _stream(
         self, path: str, seconds: float | None, head: Callable[[dict[str, str]], None] = lambda headers: None

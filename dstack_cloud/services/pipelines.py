@@ -63,7 +63,8 @@ class Drafting:
             name: value for name, value in self.request["overrides"].items() if named or name not in OF_THE_TARGET
         }
         values = self.values(workflow)
-        (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known)
+        reload = named and self.request.get("reload", False)
+        (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known, reload=reload)
         spec = spec.model_copy(update={"rebuild": bool(spec.setup) and self.request.get("rebuild", False)})
         env = self._environment(workflow)
         confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
@@ -122,7 +123,10 @@ class Drafting:
             args=self.request["args"] if workflow is self.target else [],
         )
         parts = fingerprints.parts_of(workflow, inputs, self.context.sealer.keyed)
-        return Step(workflow.name, tuple(depends), fixed, fingerprints.fingerprint(parts), parts)
+        # what is reloaded ends as something else than it began as: it is never used again
+        reloaded = workflow is self.target and self.request.get("reload", False)
+        fingerprint = "" if reloaded else fingerprints.fingerprint(parts)
+        return Step(workflow.name, tuple(depends), fixed, fingerprint, parts)
 
 
 def _with_tokens(confidential: Confidential, spec: JobSpec) -> Confidential:

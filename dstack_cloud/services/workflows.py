@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
@@ -15,7 +15,7 @@ from dstack_cloud.domain.pipelines import check_node_names, pipeline, unplannabl
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
-from dstack_cloud.services import own_providers, secrets, views
+from dstack_cloud.services import own_providers, planned_setups, secrets, views
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.pipelines import Drafting, PlannedJob, chosen, with_needs
 
@@ -47,6 +47,7 @@ class Plan:
     needs_env: tuple[str, ...]
     secrets: tuple[str, ...]
     warnings: tuple[str, ...]
+    setups: Mapping[str, schemas.SetupView] = field(default_factory=dict)
 
 
 def problem_view(problem: parsing.Problem) -> schemas.ProblemView:
@@ -116,9 +117,11 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     jobs = with_needs(chosen(context, project, request, drafts), run_name)
     values = drafting.values(workflow)
     needed = tuple(dict.fromkeys(name for each in workflows for name in providers.needs_env(each)))
+    offered = tuple(_with_offers(context, project, request, jobs))
     return Plan(
         workflow=workflow,
-        jobs=tuple(_with_offers(context, project, request, jobs)),
+        jobs=offered,
+        setups=planned_setups.views(context, project, request, offered),
         variables=values.variables,
         contents=tuple(fingerprints.paths_of(workflows)),
         needs_env=needed,
@@ -236,7 +239,7 @@ def plan_view(plan: Plan) -> schemas.PlanView:
     return {
         "workflow": plan.workflow.name,
         "variables": plan.variables,
-        "jobs": [_job_view(job) for job in plan.jobs],
+        "jobs": [_job_view(job, plan.setups.get(job.spec.workflow)) for job in plan.jobs],
         "contents": list(plan.contents),
         "needs_env": list(plan.needs_env),
         "secrets": list(plan.secrets),
@@ -244,7 +247,7 @@ def plan_view(plan: Plan) -> schemas.PlanView:
     }
 
 
-def _job_view(job: PlannedJob) -> schemas.PlannedJob:
+def _job_view(job: PlannedJob, setup: schemas.SetupView | None) -> schemas.PlannedJob:
     spec = job.spec
     return {
         "name": spec.workflow,
@@ -257,6 +260,7 @@ def _job_view(job: PlannedJob) -> schemas.PlannedJob:
         "why": job.why,
         "nodes": spec.nodes,
         "offers": [views.offer_view(offer) for offer in job.offers],
+        "setup": setup,
     }
 
 

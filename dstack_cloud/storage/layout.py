@@ -57,6 +57,11 @@ def is_setup(key: str) -> bool:
     return key.rpartition("/")[2].startswith(_SETUP)
 
 
+def read_setup(key: str) -> str:
+    """What a setup's key in the store says that it depends on."""
+    return key.rpartition("/")[2].removeprefix(_SETUP).partition(".")[0]
+
+
 def read_cache(key: str) -> str:
     """The workflow of a cache's key."""
     return key.removeprefix("cache/").rpartition("/")[0]

@@ -37,6 +37,16 @@ def restore_setup(store: Store, workflow: str, key: str) -> Iterator[bytes] | No
     return _unpacked(store, layout.setup(workflow, key), chunks)
 
 
+def find_setup(store: Store, workflow: str, beginning: str) -> int | None:
+    """The size, as it is packed, of the newest one whose key begins so; None where there is none."""
+    found = [
+        info
+        for info in store.list(layout.cache_prefix(workflow))
+        if layout.is_setup(info.key) and layout.read_setup(info.key).startswith(beginning)
+    ]
+    return max(found, key=lambda info: info.modified_at).size if found else None
+
+
 def _unpacked(store: Store, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from whole_tar(unpacked(chunks))

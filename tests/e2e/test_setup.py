@@ -134,3 +134,47 @@ def test_one_that_was_written_into_is_built_anew(tool: User, spoil: Callable[[Pa
     spoil(kept(tool)[0])
     text = tool("run", "it").text
     assert built(text) and "says hello" in text
+
+
+def dry(user: User) -> str:
+    """What a plan says of the setup."""
+    [line] = [line for line in user("run", "it", "--dry-run").text.splitlines() if "setup:" in line]
+    return line.strip()
+
+
+def test_a_plan_says_whether_it_is_there(tool: User) -> None:
+    tool.write("ignored/x", "x")
+    tool.write(".gitignore", "ignored\n")
+    assert "not built before" in dry(tool)
+    tool("run", "it")
+    assert "built before (" in dry(tool) and "on local)" in dry(tool)
+    tool.write("ignored/x", "y")
+    plan = json.loads(tool("run", "it", "--dry-run", "--json").out)
+    [place] = plan["jobs"][0]["setup"]["places"]
+    assert place["place"] == "local" and place["size"] > 0
+    tool.write("words.txt", "bye\n")
+    assert "not built before" in dry(tool)
+    assert "anew" in tool("run", "it", "--dry-run", "--rebuild").text
+
+
+def test_a_plan_does_not_say_what_it_cannot_know(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - {name: makes, commands: [mkdir out, echo six > out/list.txt], artifacts: [out]}
+          - {name: it, deps: [makes], setup: [cat out/list.txt], commands: [echo ran]}
+    """)
+    assert "known once" in dry(user)
+    assert "ran" in user("run", "it").text
+
+
+def test_a_plan_reads_the_whole_folder_as_the_job_has_it(user: User) -> None:
+    """`.` is read by content; the folder's own mode, and what isn't sent, don't count."""
+    user.folder.chmod(0o700)
+    user.write("src/a.py", "x\n")
+    user.write("big/ignored", "x")
+    user.write(".dstackignore", "big\n")
+    user.workflows("workflows: {name: it, setup: [ls .], commands: [echo ran]}")
+    user("run", "it")
+    assert "built before" in dry(user)
+    user.write("src/a.py", "y\n")
+    assert "not built before" in dry(user)

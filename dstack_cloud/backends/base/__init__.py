@@ -226,6 +226,11 @@ class KeptSetup:
     size: int
     used_at: float
 
+    @property
+    def key(self) -> str:
+        """What it depends on (`runner_bootstrap.payload.setup_key`); the ref ends with it."""
+        return self.ref.rpartition("/")[2].rpartition(":")[2]
+
 
 @runtime_checkable
 class KeepsSetups(Protocol):

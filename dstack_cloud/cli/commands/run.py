@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from dstack_cloud.cli.following import Watch
     from dstack_cloud.client.listing import Listing
+    from dstack_cloud.client.snapshot import Snapshot
 
 TAKES_REST = True
 
@@ -59,6 +60,9 @@ Reuse = Annotated[
     ),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make what `setup` makes anew, and keep that.")]
+Reload = Annotated[
+    bool, typer.Option("--reload", help="Send what changes in the working folder to the job while it runs.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Even where the folder is your home.")]
 ShowHelp = Annotated[bool, typer.Option("-h", "--help", help="Show this, or what WORKFLOW is.")]
 
@@ -76,6 +80,7 @@ class Options(NamedTuple):
     dry_run: DryRun = False
     reuse: Reuse = None
     rebuild: Rebuild = False
+    reload: Reload = False
     yes: Yes = False
     force: Force = False
     as_json: AsJson = False
@@ -94,6 +99,12 @@ def run(context: typer.Context, options: Options) -> None:
         _list(options.as_json)
     elif options.reuse and options.rebuild:
         raise UsageError("--reuse and --rebuild contradict each other", "say one of them")
+    elif options.reload and options.reuse:
+        raise UsageError("--reuse and --reload contradict each other", "what is reloaded isn't what ran before")
+    elif options.reload and options.detach:
+        raise UsageError(
+            "--reload and --detach contradict each other", "changes are sent by the command that follows the run"
+        )
     else:
         refuse_options([options.workflow, *(options.args or [])], context)
         raise typer.Exit(_run(Client(), make_request(options, context.obj), options))
@@ -113,6 +124,7 @@ def make_request(options: Options, words: Words) -> RunRequest:
         "code": None,
         "local_python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "rebuild": options.rebuild,
+        "reload": options.reload,
         "reuse": "deps" if options.reuse is None else "all" if options.reuse else "none",
     }
 
@@ -142,10 +154,12 @@ def refuse_options(words: list[str], context: typer.Context) -> None:
 
 def _run(client: Client, request: RunRequest, options: Options) -> int:
     plan = make_plan(client, request)
+    if options.reload:
+        _refuse_reload(plan)
     if options.dry_run:
         _show_plan(_complete_plan(client, request, plan), options.as_json)
         return 0
-    complete(client, request, plan, options)
+    sent = complete(client, request, plan, options)
     if options.reuse and (done := client.plan(request)["jobs"][-1]["reused"]):
         say(f"{request['workflow']} is unchanged: {done} is used again, and nothing runs")
     if options.detach:
@@ -155,7 +169,15 @@ def _run(client: Client, request: RunRequest, options: Options) -> int:
         else:
             print(run["name"])
         return 0
-    return _attach(client, request, options)
+    return _attach(client, request, options, sent)
+
+
+def _refuse_reload(plan: PlanView) -> None:
+    if (nodes := plan["jobs"][-1]["nodes"]) > 1:
+        raise UsageError(
+            f"--reload sends changes to one machine, and the workflow `{plan['workflow']}` runs on {nodes} nodes",
+            "leave out --reload, or run it on one node",
+        )
 
 
 def make_plan(client: Client, request: RunRequest) -> PlanView:
@@ -165,23 +187,29 @@ def make_plan(client: Client, request: RunRequest) -> PlanView:
     return plan
 
 
-def complete(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
+def complete(client: Client, request: RunRequest, plan: PlanView, options: Options) -> Snapshot:
     """Adds what the plan asks for from here, and sends the working folder: the request can be submitted then."""
     _add_environment(request, plan)
-    _send_code(client, request, plan, options)
+    return _send_code(client, request, plan, options)
 
 
 def _complete_plan(client: Client, request: RunRequest, plan: PlanView) -> PlanView:
     """With what is used again, where anything may be: the working folder is looked at, and stays here."""
-    from dstack_cloud.client import listing, snapshot
+    from dstack_cloud.client import listing, setups, snapshot
 
-    if len(plan["jobs"]) == 1 and request.get("reuse") != "all":
-        if plan["jobs"][0]["reads"]:
-            snapshot.check_there(listing.scan(Path.cwd(), client.home), _reads(plan))
+    alone = len(plan["jobs"]) == 1 and request.get("reuse") != "all"
+    if alone and not plan["jobs"][0]["reads"] and not plan["jobs"][0]["setup"]:
         return plan
+    folder = Path.cwd()
+    if alone:
+        found = listing.scan(folder, client.home)
+        snapshot.check_there(found, _reads(plan))
+        entries = found.entries
+    else:
+        taken = snapshot.take(folder, client.home, check=lambda found: snapshot.check_there(found, _reads(plan)))
+        request["code"], request["contents"], entries = taken.view, taken.digests(plan["contents"]), taken.entries
     _add_environment(request, plan)
-    taken = snapshot.take(Path.cwd(), client.home, check=lambda found: snapshot.check_there(found, _reads(plan)))
-    request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
+    request["setups"] = setups.named_files(plan["jobs"], folder, entries)
     return client.plan(request)
 
 
@@ -195,7 +223,7 @@ def _add_environment(request: RunRequest, plan: PlanView) -> None:
     request["env"] = found | request["env"]
 
 
-def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Options) -> None:
+def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Options) -> Snapshot:
     from dstack_cloud.client import provenance, snapshot
 
     folder = Path.cwd()
@@ -213,6 +241,7 @@ def _send_code(client: Client, request: RunRequest, plan: PlanView, options: Opt
         output.warn(warning)
     request["code"], request["contents"] = taken.view, taken.digests(plan["contents"])
     request["git"] = provenance.look(folder)
+    return taken
 
 
 def _reads(plan: PlanView) -> dict[str, list[str]]:
@@ -228,15 +257,22 @@ def _approve(listing: Listing, *, yes: bool) -> None:
     output.confirm("Send all of it? (What .gitignore or .dstackignore names stays here.)", yes=False)
 
 
-def _attach(client: Client, request: RunRequest, options: Options) -> int:
+def _attach(client: Client, request: RunRequest, options: Options, sent: Snapshot) -> int:
     from dstack_cloud.cli.attached import tell_end
 
     log = sys.stderr.buffer if options.as_json else sys.stdout.buffer
-    ended = follow(client, request, log=log, quiet=options.as_json)
+    watch = _reloading(client, request, sent) if options.reload else lambda frames: frames
+    ended = follow(client, request, log=log, quiet=options.as_json, watch=watch)
     code = tell_end(ended)
     if options.as_json:
         output.print_json(ended)
     return code
+
+
+def _reloading(client: Client, request: RunRequest, sent: Snapshot) -> Watch:
+    from dstack_cloud.cli.reloading import Reloading
+
+    return Reloading(client, sent.folder, sent.entries, request["workflow"], say).watch
 
 
 def follow(
@@ -261,6 +297,8 @@ def _show_plan(plan: PlanView, as_json: bool) -> None:
         print(run_tables.planned_line(job))
         if job["reused"]:
             continue
+        if job["setup"]:
+            print(run_tables.setup_line(job["setup"]))
         rows = [
             [
                 offer["backend"],

@@ -28,13 +28,14 @@ def job_specs(
     *,
     overrides: Mapping[str, object] | None = None,
     providers: Providers = _BUILT_IN,
+    reload: bool = False,
 ) -> list[JobSpec]:
-    """One job, for now. `overrides` are `Overrides`. Raises ConfigurationError, and NotAvailableYet for a field that isn't built."""
+    """One job, for now. `overrides` are `Overrides`. `reload`: its code will change while it runs. Raises ConfigurationError, and NotAvailableYet for a field that isn't built."""
     refuse_unbuilt(workflow)
     described = providers.known.of(workflow.provider)
     secrets = secrets_of(workflow)
     workflow = fill(workflow, values, described.options)
-    program, ports = _program(workflow, providers, described.port)
+    program, ports = _program(workflow, providers, described.port, reload=reload)
     spec = JobSpec(
         workflow=workflow.name,
         provider=workflow.provider,
@@ -81,7 +82,9 @@ def _retry_seconds(retry: Retry | None) -> int | None:
     return DEFAULT_RETRY_SECONDS if retry.duration is None else retry.duration
 
 
-def _program(workflow: Workflow, providers: Providers, port: int | None) -> tuple[Program, tuple[PortMapping, ...]]:
+def _program(
+    workflow: Workflow, providers: Providers, port: int | None, *, reload: bool
+) -> tuple[Program, tuple[PortMapping, ...]]:
     """Of a workflow that is filled in; and the job's ports, the program's own first."""
     ports = workflow.ports
     if not ports and port is not None:
@@ -94,6 +97,7 @@ def _program(workflow: Workflow, providers: Providers, port: int | None) -> tupl
         python=workflow.python,
         port=ports[0].app if ports else 0,
         nodes=workflow.nodes,
+        reload=reload,
     )
     program = providers.program(workflow.provider, workflow.options, given)
     return program, _with_page(ports, program)

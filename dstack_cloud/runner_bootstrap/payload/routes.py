@@ -19,6 +19,7 @@ def routes(runner: Runner) -> Handler:
         "/v1/job": ("PUT", _job),
         "/v1/log": ("GET", _log),
         "/v1/log_times": ("GET", _log_times),
+        "/v1/changes": ("PUT", _changes),
         "/v1/stop": ("POST", _stop),
         "/v1/collected": ("POST", _collected),
     }
@@ -50,6 +51,10 @@ def _job(runner: Runner, request: Request, reply: Reply) -> None:
 def _input(runner: Runner, request: Request, reply: Reply) -> None:
     runner.take_input(_name(request), request.body)
     reply.json({})
+
+
+def _changes(runner: Runner, request: Request, reply: Reply) -> None:
+    reply.json({"kept": runner.take_changes(request.body)})
 
 
 def _log(runner: Runner, request: Request, reply: Reply) -> None:

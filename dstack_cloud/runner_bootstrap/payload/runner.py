@@ -89,6 +89,19 @@ class Runner:
             return
         self._attempt.take_input(name, body)
 
+    def take_changes(self, body: Body) -> list[str]:
+        """Of the working folder, while the job runs; the names of what was left as the job has it. Raises Refused, Truncated."""
+        if self._attempt is None or self.state["phase"] != "running":
+            raise Refused(409, "the job doesn't run now")
+        # imported here: most jobs' code stays as it is
+        from dstack_cloud.runner_bootstrap.payload import changes
+        from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive
+
+        try:
+            return changes.take(body, self._folder, self._attempt.job)
+        except (BadArchive, OSError) as error:
+            raise Refused(400, f"the changes couldn't be unpacked: {error}") from error
+
     def stop(self, abort: bool) -> None:
         """Asks the job to end; again is no error, and an abort overrides a stop."""
         reason = "aborted" if abort else "stopped"

@@ -8,14 +8,17 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from dstack_cloud.runner_bootstrap.payload.job import Job
 from dstack_cloud.runner_bootstrap.payload.tree import walk
 
 # raised where the same commands would be kept in another way
-VERSION = "2"
+VERSION = "3"
+# of a key's hexadecimal digits: so many stand for what is asked, the others for what the commands are run on top of
+ASKED, ON_TOP = 24, 8
 _WORDS = re.compile(r"""[\s;|&<>()"'`=,]+""")
 _VARIABLES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 # what stands before a path: options that need no space, a URL's scheme, and names of the folder where the commands start
@@ -28,25 +31,49 @@ _LONGEST_LIST = 2**20
 READ_SIZE = 2**20
 
 
+class Named(NamedTuple):
+    """What tells which files of the working folder count. `made`: paths that jobs write to."""
+
+    setup: tuple[str, ...]
+    working_dir: str
+    caches: tuple[str, ...]
+    made: tuple[str, ...]
+
+
+def everything(path: Path) -> bool:
+    return True
+
+
 def key_of(job: Job, work: Path, base: str) -> str:
-    """Of the commands, of what they are run on top of (`base`), of the files and folders of the working folder that they name,
-    and of the variables that they name. Keyed with the server's salt, since a variable's value may be worth guessing."""
+    """Of the commands, of what they are run on top of (the image and its content, or the interpreter: `base`), of the files and folders
+    of the working folder that they name, and of the variables that they name."""
+    named = Named(job.setup, job.working_dir, job.caches, (*job.artifacts, *itertools.chain(*job.deps)))
+    return asked(job, digests(named, work)) + _keyed(job, base)[:ON_TOP]
+
+
+def asked(job: Job, found: Mapping[str, str]) -> str:
+    """The part of the key that can be told without a machine. `found`: from `digests`."""
     texts = "\n".join(job.setup)
-    work = _normal(work)
     env = {name: job.env[name] for name in sorted(set(_VARIABLES.findall(texts))) if _counts(name, job)}
     home = job.home_dir if job.mode == "docker" else ""
-    parts = [VERSION, job.mode, base, job.working_dir, home, list(job.setup), env, _digests(job, work)]
+    on_top = [job.mode, job.image if job.mode == "docker" else job.python]
+    return _keyed(job, [VERSION, *on_top, job.working_dir, home, list(job.setup), env, dict(found)])[:ASKED]
+
+
+def _keyed(job: Job, parts: object) -> str:
+    """With the server's salt, since a variable's value may be worth guessing."""
     text = json.dumps(parts, sort_keys=True).encode(errors="surrogateescape")
-    return hmac.new(job.setup_salt.encode(), text, hashlib.sha256).hexdigest()[:32]
+    return hmac.new(job.setup_salt.encode(), text, hashlib.sha256).hexdigest()
 
 
-def _digests(job: Job, work: Path) -> dict[str, str]:
-    """Of each named path. What is in caches isn't there for the setup; what jobs make counts where it is named itself only, for it is
-    another at each run."""
-    caches = _places(job.caches, work)
-    made = caches | _places((*job.artifacts, *itertools.chain(*job.deps)), work)
-    named = sorted(named_files(job.setup, work / job.working_dir, work))
-    return {os.path.relpath(path, work): _digest(path, made) for path in named if not _is_in(path, caches)}
+def digests(named: Named, work: Path, there: Callable[[Path], bool] = everything) -> dict[str, str]:
+    """Of each path that is named. What is in caches isn't there for the setup; what jobs make counts where it is named itself only, for
+    it is another at each run. `there`: what of the folder counts at all."""
+    work = _normal(work)
+    caches = _places(named.caches, work)
+    made = caches | _places(named.made, work)
+    paths = sorted(named_files(named.setup, work / named.working_dir, work, there))
+    return {os.path.relpath(path, work): _digest(path, work, made, there) for path in paths if not _is_in(path, caches)}
 
 
 def _places(paths: Iterable[str], work: Path) -> set[Path]:
@@ -58,14 +85,16 @@ def _is_in(path: Path, places: set[Path]) -> bool:
     return any(path.is_relative_to(place) for place in places)
 
 
-def named_files(commands: tuple[str, ...], place: Path, work: Path) -> set[Path]:
+def named_files(
+    commands: tuple[str, ...], place: Path, work: Path, there: Callable[[Path], bool] = everything
+) -> set[Path]:
     """Files and folders in the working folder `work` that they name, starting at `place`; and those that lists of packages among
     them name in turn, for which both the list's folder and `place` may be meant."""
     found: set[Path] = set()
     pending = [(command, {place}) for command in commands]
     while pending:
         text, folders = pending.pop()
-        for path in _named(text, folders, work) - found:
+        for path in filter(there, _named(text, folders, work) - found):
             found.add(path)
             if path.suffix in _LISTS and path.is_file() and path.stat().st_size <= _LONGEST_LIST:
                 pending.append((_lines_with_paths(path), {path.parent, place}))
@@ -119,8 +148,9 @@ def _lines_with_paths(file: Path) -> str:
     )
 
 
-def _digest(path: Path, made: set[Path]) -> str:
-    """Of the names, modes and contents of all that is there, but for what is `made` below."""
+def _digest(path: Path, work: Path, made: set[Path], there: Callable[[Path], bool]) -> str:
+    """Of the names, modes and contents of all that is there, but for what is `made` below. The working folder itself is another on each
+    machine."""
     digest = hashlib.sha256()
     below = {str(place) for place in made if place != path and place.is_relative_to(path)}
     above = {str(parent) for place in below for parent in Path(place).parents}
@@ -128,7 +158,10 @@ def _digest(path: Path, made: set[Path]) -> str:
         # a folder around what is made may be there only because of it
         if entry.path in above or any(f"{entry.path}/".startswith(f"{place}/") for place in below):
             continue
-        digest.update(f"{entry.name}\0{entry.info.st_mode:o}\0{entry.target}\n".encode(errors="surrogateescape"))
+        if not there(Path(entry.path)):
+            continue
+        mode = 0 if entry.path == str(work) else entry.info.st_mode
+        digest.update(f"{entry.name}\0{mode:o}\0{entry.target}\n".encode(errors="surrogateescape"))
         if entry.is_file:
             digest.update(b"%d\n" % entry.info.st_size)
             with open(entry.path, "rb") as file:  # noqa: PTH123 - a plain string, see `walk`

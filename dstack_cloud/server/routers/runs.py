@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
 
 from dstack_cloud.api import schemas
 from dstack_cloud.server.routers.context import ServerContext
-from dstack_cloud.services import access, logs, resuming, runs, tags, workflows
+from dstack_cloud.server.routers.streaming import body_chunks
+from dstack_cloud.services import access, changes, logs, resuming, runs, tags, workflows
 from dstack_cloud.services import follow as following
 
 router = APIRouter(prefix="/api/projects/{project}")
@@ -57,6 +59,13 @@ def get_access(project: str, run: str, context: ServerContext) -> list[schemas.A
 @router.post("/runs/{run}/stop")
 def stop(project: str, run: str, body: schemas.StopRequestBody, context: ServerContext) -> schemas.RunView:
     return runs.stop(context, project, run, abort=body["abort"])
+
+
+@router.put("/runs/{run}/changes")
+async def put_changes(
+    project: str, run: str, attempt: int, request: Request, context: ServerContext
+) -> schemas.ChangesView:
+    return await anyio.to_thread.run_sync(changes.send, context, project, run, attempt, body_chunks(request))
 
 
 @router.post("/runs/{run}/resume")

@@ -55,7 +55,7 @@ def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> 
         "variables": {},
         "jobs": [
             {
-                "name": "train", "provider": "bash", "image": None, "paths": paths or [], "reads": [], "needs": [], "reused": "", "why": "", "nodes": 1,
+                "name": "train", "provider": "bash", "image": None, "paths": paths or [], "reads": [], "needs": [], "reused": "", "why": "", "nodes": 1, "setup": None,
                 "offers": [
                     {"backend": "local", "region": "", "zone": "", "instance_type": "local", "resources": "2 CPUs",
                      "spot": False, "price": 0.0},
