@@ -17,12 +17,13 @@ from tests.fakes.gcp.cloud import GoogleCloud
 from tests.fakes.gcp.places import REGION
 
 BUCKET = "rehearsal"
-KEY = "google.json"
+# where Google's libraries look: https://cloud.google.com/docs/authentication/application-default-credentials
+KEY = ".config/gcloud/application_default_credentials.json"
 TEXT = """
 Google Cloud is emulated at {endpoint}, its instances are sandbox machines, Cloud Storage is at {store}.
 In another terminal, in the folder of a workflow:
 
-    export DSTACK_HOME={home}/dstack HOME={home} GOOGLE_APPLICATION_CREDENTIALS={home}/{key}
+    export DSTACK_HOME={home}/dstack HOME={home}
     dstack run NAME --backend gcp
 
 What `dstack` is configured with ({home}/dstack/config.yaml):
@@ -63,6 +64,7 @@ def prepare(home: Path, cloud: GoogleCloud) -> str:
     text = configuration(cloud)
     (home / "dstack/config.yaml").write_text(text)
     key = home / KEY
+    key.parent.mkdir(parents=True)
     key.touch(0o600)
     key.write_text(json.dumps(cloud.key_file()))
     return text
@@ -77,9 +79,9 @@ def main() -> None:
         text = prepare(Path(folder), cloud)
         urls = {"endpoint": cloud.endpoint, "store": cloud.store}
         if "--json" in sys.argv:
-            print(json.dumps({**urls, "home": folder, "key": KEY}), flush=True)
+            print(json.dumps({**urls, "home": folder}), flush=True)
         else:
-            print(TEXT.format(**urls, home=shlex.quote(folder), config=text, key=KEY), flush=True)
+            print(TEXT.format(**urls, home=shlex.quote(folder), config=text), flush=True)
         try:
             signal.pause()
         except KeyboardInterrupt:
