@@ -6,6 +6,7 @@ https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
@@ -30,10 +31,11 @@ class Entra:
         if len(parts) < 3 or parts[1] != "oauth2" or parts[-1] != "token":
             return self._app(environ, start_response)
         raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        fault = self._world.faults.take("entra.token", {})
+        threading.Event().wait(fault.delay if fault else 0.0)
         with self._world.lock:
             self._world.calls["entra.token"] += 1
-            fault = self._world.faults.take("entra.token", {})
-            if fault:
+            if fault and fault.code:
                 return send(_refused(fault.code, fault.message or fault.code, fault.status or 401), start_response)
             return send(self._token(parts[0], dict(parse_qsl(raw.decode()))), start_response)
 

@@ -6,6 +6,7 @@ https://learn.microsoft.com/en-us/rest/api/cost-management/retail-prices/azure-r
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote
@@ -38,6 +39,7 @@ class Retail:
         with self._world.lock:
             self._world.calls["retail_prices.list"] += 1
         fault = self._world.faults.take("retail_prices.list", {})
+        threading.Event().wait(fault.delay if fault else 0.0)
         if fault and fault.code:
             return send(_refused(fault.message or fault.code, fault.http_status), start_response)
         base = f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{PATH}"
