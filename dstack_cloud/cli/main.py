@@ -27,7 +27,8 @@ COMMANDS = {
     "offers": ("offers", "List what machines fit, where, and for how much"),
     "instances": ("instances", "List the machines that exist now"),
     "runners": ("runners", "List your own machines and those in use"),
-    "config": ("config", "Check the configuration: credentials, permissions, store"),
+    "config": ("config", "Set up projects, backends and the store; check that they work"),
+    "aws": ("cloud", "Set up AWS: `dstack aws config`"),
     "prune": ("prune", "Remove caches"),
     "rm": ("rm", "Remove a finished run with all it saved"),
     "validate": ("validate", "Check the workflow files of a folder"),
@@ -35,7 +36,7 @@ COMMANDS = {
     "server": ("server", "Look at, start or stop the background server"),
 }
 ALIASES = {"status": "ps", "runs": "ps"}
-LATER = frozenset({"aws", "azure", "cost", "gcp"} | {"schedule", "stats", "sweep", "webhook"})
+LATER = frozenset({"azure", "cost", "gcp"} | {"schedule", "stats", "sweep", "webhook"})
 _OPTIONS = ("--help", "--version", "--debug")
 
 

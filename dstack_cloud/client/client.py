@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
+from dstack_cloud.api.configuration import DEFAULT_PROJECT
 from dstack_cloud.api.locations import state_folder
 from dstack_cloud.client.transport import Query, Transport
 from dstack_cloud.errors import UsageError
@@ -37,21 +39,22 @@ if TYPE_CHECKING:
         TagView,
         WorkflowDetail,
     )
+    from dstack_cloud.client.configuration import ConfigurationClient
     from dstack_cloud.client.follow import Frame
-
-DEFAULT_PROJECT = "main"
 
 
 class Client:
-    """Speaks to the server of `home` (DSTACK_HOME by default), which is started where there is none.
+    """Speaks to the server of `home` (DSTACK_HOME by default), which is started where there is none, about `project` (by default
+    DSTACK_PROJECT, else the one that the configuration says).
 
     Every method raises what the server answers, by its class in `errors`, or ServerError where it can't be reached.
     """
 
-    def __init__(self, home: Path | None = None, *, project: str = DEFAULT_PROJECT, autostart: bool = True) -> None:
+    def __init__(self, home: Path | None = None, *, project: str = "", autostart: bool = True) -> None:
         self.home = home or state_folder()
         self._transport = Transport(self.home, autostart=autostart)
-        self._base = f"/api/projects/{quote(project, safe='')}"
+        named = project or os.environ.get("DSTACK_PROJECT") or DEFAULT_PROJECT
+        self._base = f"/api/projects/{_segment(named)}"
 
     def server(self) -> ServerView:
         return cast("ServerView", self._transport.call("GET", "/api/server"))
@@ -221,6 +224,12 @@ class Client:
     def findings(self) -> list[FindingView]:
         """Whether each backend and the store can be used."""
         return cast("list[FindingView]", self._transport.call("GET", f"{self._base}/findings"))
+
+    @property
+    def configuration(self) -> ConfigurationClient:
+        from dstack_cloud.client.configuration import ConfigurationClient
+
+        return ConfigurationClient(self._transport, self._base)
 
     def _secret(self, name: str) -> str:
         return f"{self._base}/secrets/{_segment(name)}"

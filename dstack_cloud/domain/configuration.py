@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dstack_cloud import errors
 from dstack_cloud.domain.resources import Frozen
+from dstack_cloud.domain.spelling import unknown
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 DEFAULT_PROJECT = "main"
+# it is a part of addresses, folders and the tags of machines
+PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SECRET_WORDS = ("access_key", "secret", "token", "password", "credential", "account_key", "sas")
 
 
@@ -52,11 +56,41 @@ class ProjectSettings(Frozen):
 
 
 class Configuration(Frozen):
-    """`ca_bundle` is the path of a PEM file that goes onto instances and into containers (a company's proxy)."""
+    """`default_project` is the one that a command means which names none; "": see `default`.
+
+    `ca_bundle` is the path of a PEM file that goes onto instances and into containers (a company's proxy).
+    """
 
     projects: Mapping[str, ProjectSettings] = Field(default_factory=lambda: {DEFAULT_PROJECT: ProjectSettings()})
+    default_project: str = ""
     ca_bundle: str = ""
     default_image: str = ""
+
+    @property
+    def default(self) -> str:
+        """The project that is meant where none is named: the only one, or `main`, unless another is chosen."""
+        return self.default_project or (next(iter(self.projects)) if len(self.projects) == 1 else DEFAULT_PROJECT)
+
+    @field_validator("projects")
+    @classmethod
+    def _have_names(cls, projects: Mapping[str, ProjectSettings]) -> Mapping[str, ProjectSettings]:
+        for name in projects:
+            check_project_name(name)
+        if not projects:
+            raise ValueError("there is no project: leave `projects` out, or name one")
+        return projects
+
+    @model_validator(mode="after")
+    def _default_is_there(self) -> Configuration:
+        if self.default_project and self.default_project not in self.projects:
+            raise ValueError(f"`default_project`: {unknown('project', self.default_project, self.projects)}")
+        return self
+
+
+def check_project_name(name: str) -> None:
+    """Raises ValueError."""
+    if not PROJECT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} can't be a project's name: letters, digits, `.`, `_` and `-`, 63 at most")
 
 
 @dataclass(frozen=True)
@@ -83,9 +117,10 @@ def parse_configuration(source: Source | None, environment: Mapping[str, str]) -
 
 
 def _sentence(item: ErrorDetails) -> str:
-    place, key = ".".join(str(part) for part in item["loc"]), str(item["loc"][-1])
+    place, message = ".".join(str(part) for part in item["loc"]), item["msg"].removeprefix("Value error, ")
     if item["type"] != "extra_forbidden":
-        return f"`{place}`: {item['msg']}"
+        return f"`{place}`: {message}" if place else message
+    key = str(item["loc"][-1])
     known = ProjectSettings.model_fields if len(item["loc"]) > 1 else Configuration.model_fields
     near = get_close_matches(key, known, n=1, cutoff=0.5)
     return f"`{place}` is an unknown key ({f'did you mean `{near[0]}`?' if near else 'there are: ' + ', '.join(known)})"

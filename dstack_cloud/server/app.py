@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.server.routers import artifacts, code, faults, machines, remotes, runs, secrets, server
+from dstack_cloud.server.default_project import DefaultProject
+from dstack_cloud.server.routers import artifacts, code, configuration, faults, machines, remotes, runs, secrets, server
 from dstack_cloud.server.routers.text import check_text
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.workflows import WorkflowProblems
@@ -80,8 +81,9 @@ def make_app(context: Context, home: Path) -> FastAPI:
     app.state.pid = os.getpid()
     app.state.requests = 0
     app.state.asked_at = time.monotonic()
-    for part in (server, runs, code, artifacts, machines, faults, secrets, remotes):
+    for part in (server, runs, code, artifacts, machines, faults, secrets, remotes, configuration):
         app.include_router(part.router, dependencies=[Depends(check_text)])
+    app.add_middleware(DefaultProject, name=context.default_project)
     app.add_middleware(Presence, state=app.state)
     app.add_exception_handler(errors.DstackError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

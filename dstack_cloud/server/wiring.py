@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dstack_cloud import errors
@@ -15,12 +15,13 @@ from dstack_cloud.backends.base import Backend
 from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.backends.registry import make_backends, store_access
 from dstack_cloud.db import open_database
-from dstack_cloud.domain.configuration import Configuration, Source, parse_configuration
+from dstack_cloud.domain.configuration import Configuration
 from dstack_cloud.domain.repositories import Database
 from dstack_cloud.orchestrator.keys import KeyStore
 from dstack_cloud.orchestrator.links import RunnerLinks
 from dstack_cloud.orchestrator.scheduler import Scheduler
 from dstack_cloud.orchestrator.world import World
+from dstack_cloud.services.configuration_file import ConfigurationFile
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.sealing import KEY_VARIABLE, load_sealer, write_once
 from dstack_cloud.storage.base import Store
@@ -49,7 +50,8 @@ class Server:
 
 def wire(home: Path) -> Server:
     """Raises ConfigurationError for a bad config.yaml or a database of a newer version."""
-    configuration = read_configuration(home)
+    file = ConfigurationFile(home / "config.yaml")
+    configuration = file.read()
     # taken out: nothing that this server starts is to inherit it
     sealer = load_sealer(home / "secret.key", os.environ.pop(KEY_VARIABLE, ""))
     installation = _installation(home)
@@ -77,19 +79,18 @@ def wire(home: Path) -> Server:
     probes = {
         name: _store(home, name, configuration, access.get(name), PROBE_PATIENCE) for name in configuration.projects
     }
-    return Server(Context(scheduler.world, sealer, configuration.projects, probes), scheduler, database)
+    checked = replace(file, check=lambda new: _check(home, new, installation))
+    context = Context(scheduler.world, sealer, checked, configuration.projects, configuration.default, probes)
+    return Server(context, scheduler, database)
 
 
-def read_configuration(home: Path) -> Configuration:
-    path = home / "config.yaml"
-    try:
-        source = Source(str(path), path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        source = None
-    except (OSError, UnicodeDecodeError) as error:
-        what = "it isn't UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise errors.ConfigurationError(f"{path} can't be read: {what}", "make it a readable text file") from error
-    return parse_configuration(source, os.environ)
+def _check(home: Path, configuration: Configuration, installation: str) -> None:
+    """Makes all that a server would make of it, and uses none. Raises ConfigurationError."""
+    access = _access(configuration)
+    for name in configuration.projects:
+        _backends(home, name, configuration, installation)
+        _store(home, name, configuration, access.get(name))
+    _ca_bundle(configuration)
 
 
 def _installation(home: Path) -> str:

@@ -17,10 +17,12 @@ from dstack_cloud.backends.aws.resources.checks import Checks
 from dstack_cloud.backends.aws.resources.fleet import Fleet
 from dstack_cloud.backends.aws.resources.identity import Identity
 from dstack_cloud.backends.aws.resources.images import Catalogue
+from dstack_cloud.backends.aws.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.aws.resources.machine import Place
 from dstack_cloud.backends.aws.resources.network import Network
-from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, ROLE_PREFIX
+from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, ROLE_PREFIX, least_policy, partition_of
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Unavailable
 
@@ -30,6 +32,10 @@ log = logging.getLogger(__name__)
 LISTING_SECONDS = 3600.0
 ENDED_BEFORE = "IdempotentInstanceTerminated"
 OTHER_PARAMETERS = "IdempotentParameterMismatch"
+APPLY = (
+    "aws iam put-user-policy --user-name USER --policy-name dstack --policy-document file://policy.json "
+    "(or put-role-policy with --role-name)"
+)
 # what was found or made here before and isn't there any more
 VANISHED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSecurityGroupID.NotFound")
 
@@ -38,6 +44,7 @@ class AwsBackend:
     """Implements `backends.base.Backend`. A machine's ref is "region/i-…". Nothing is imported or asked before its first call."""
 
     name = NAME
+    questionnaire = QUESTIONNAIRE
 
     def __init__(self, config: AwsConfig, home: Path, installation: str, default_image: str) -> None:
         """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
@@ -71,6 +78,9 @@ class AwsBackend:
     def validate(self) -> list[Finding]:
         found = Checks(self._client, self._network, self._images).findings()
         return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def permissions(self, store: str) -> Permissions:
+        return Permissions(least_policy(self._config, store, partition_of(self._config.regions)), APPLY)
 
     def offers(self, requirements: Requirements) -> list[Offer]:
         return self._market.find(requirements, self._network.subnets)

@@ -191,6 +191,18 @@ def store_credentials(config: AwsConfig) -> Callable[[], Mapping[str, Any]]:
     return AwsClient(config).credentials
 
 
+def known_regions() -> list[str]:
+    """Those that the installed SDK has heard of; none where there is no SDK. Asks nobody."""
+    try:
+        import boto3
+    except ModuleNotFoundError:
+        return []
+    session = boto3.Session(aws_access_key_id="", aws_secret_access_key="")
+    return [
+        region for part in session.get_available_partitions() for region in session.get_available_regions("ec2", part)
+    ]
+
+
 def _session(profile: str) -> boto3.Session:
     try:
         import boto3

@@ -13,7 +13,7 @@ import pytest
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.lending import S3Access
-from dstack_cloud.backends.aws.resources.policy import least_policy, lent_policy, store_statements
+from dstack_cloud.backends.aws.resources.policy import least_policy, lent_policy, partition_of, store_statements
 from dstack_cloud.backends.base import Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from dstack_cloud.errors import BackendError, StoreError
@@ -89,14 +89,22 @@ def test_less_is_not_enough_and_what_is_missing_is_named(
     assert f"the permission {action} is missing" in caught.value.summary
 
 
-def test_validation_names_it_too_and_prints_the_policy(
+def test_validation_names_it_too_and_says_what_prints_the_policy(
     backend: AwsBackend, config: AwsConfig, strict: MotoCloud
 ) -> None:
     permit(strict, least_policy(config, STORE), but="ec2:RunInstances")
     wrong = [finding for finding in backend.validate() if not finding.ok]
     assert any("the permission ec2:RunInstances is missing" in finding.text for finding in wrong)
-    printed = wrong[-1].fix[wrong[-1].fix.index("{") :]
-    assert "ec2:RunInstances" in json.dumps(json.loads(printed))
+    assert "dstack config permissions aws" in wrong[-1].fix
+
+
+def test_what_is_printed_is_for_these_settings_and_this_store(config: AwsConfig, tmp_path: Path) -> None:
+    china = AwsBackend(config.model_copy(update={"regions": ("cn-north-1",)}), tmp_path, "me", "")
+    least = china.permissions(STORE)
+    assert json.loads(least.document) == json.loads(least_policy(china._config, STORE, "aws-cn"))
+    assert "arn:aws-cn:s3:::bucket/team/*" in least.document
+    assert "put-user-policy" in least.apply
+    assert [partition_of([region]) for region in ("us-gov-west-1", "eu-west-1")] == ["aws-us-gov", "aws"]
 
 
 def allows(statements: list[dict[str, Any]], action: str, key: str) -> bool:

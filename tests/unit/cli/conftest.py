@@ -14,7 +14,7 @@ from dstack_cloud.cli.main import run
 from tests.fakes.unix_http import Reply, Request, reply_json, serving
 from tests.unit.cli import views
 
-BASE = "/api/projects/main"
+BASE = "/api/projects/-"
 
 
 class Result(NamedTuple):

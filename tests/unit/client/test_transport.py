@@ -24,7 +24,7 @@ def connect(home: Path) -> Client:
 def test_answers_are_json_and_names_are_quoted(home: Path) -> None:
     with serving(home, lambda request: reply_json({"name": "x"})) as requests:
         assert connect(home).run("odd name?é")["name"] == "x"
-    assert requests[0].path == "/api/projects/main/runs/odd%20name%3F%C3%A9"
+    assert requests[0].path == "/api/projects/-/runs/odd%20name%3F%C3%A9"
 
 
 @pytest.mark.parametrize(("name", "says"), [("", "is empty"), ("a/b", "it has a `/`"), ("a\udcff", "isn't UTF-8")])
@@ -95,7 +95,7 @@ def test_uploads_are_streamed(home: Path) -> None:
     pieces = [b"x" * 100_000 for _ in range(30)]
     with serving(home, lambda request: reply_json({})) as requests:
         connect(home).put_code("ab", iter(pieces))
-    assert (requests[0].path, requests[0].body == b"".join(pieces)) == ("/api/projects/main/code/ab", True)
+    assert (requests[0].path, requests[0].body == b"".join(pieces)) == ("/api/projects/-/code/ab", True)
 
 
 def test_what_an_upload_raises_passes_through_and_the_server_sees_it_broken(home: Path) -> None:

@@ -18,6 +18,7 @@ from dstack_cloud.db import open_database
 from dstack_cloud.domain.configuration import ProjectSettings
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.server.app import make_app
+from dstack_cloud.services.configuration_file import ConfigurationFile
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.sealing import load_sealer
 from tests.fakes.failing_store import FailingStore
@@ -59,7 +60,9 @@ class Site:
             installation="s",
         )
         settings = ProjectSettings(backends=("sim",))
-        self.context = Context(world, sealer, {"main": settings, "other": settings})
+        self.context = Context(
+            world, sealer, ConfigurationFile(home / "config.yaml"), {"main": settings, "other": settings}
+        )
         self.app = make_app(self.context, home)
         self.socket = home / "s.sock"
         config = uvicorn.Config(self.app, uds=str(self.socket), log_level="critical", lifespan="off")

@@ -15,6 +15,7 @@ from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.services import runs
+from dstack_cloud.services.configuration_file import ConfigurationFile
 from dstack_cloud.services.context import Context
 from dstack_cloud.services.sealing import load_sealer
 from tests.fakes.failing_store import FailingStore
@@ -45,7 +46,9 @@ class Office:
             backends={"main": backends, "other": backends},
         )
         settings = ProjectSettings(backends=("sim",))
-        self.context = Context(self.world, self.sealer, {"main": settings, "other": settings})
+        self.context = Context(
+            self.world, self.sealer, ConfigurationFile(folder / "config.yaml"), {"main": settings, "other": settings}
+        )
 
     def submit(self, project: str = "main", **changes: Any) -> schemas.RunView:
         return runs.submit(self.context, project, request(**changes))

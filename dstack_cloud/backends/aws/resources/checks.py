@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import ASK_FOR_QUOTA, ENABLE, translated
 from dstack_cloud.backends.aws.resources.images import Catalogue
 from dstack_cloud.backends.aws.resources.network import Network
-from dstack_cloud.backends.aws.resources.policy import least_policy
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.errors import BackendError, NotAuthorized
 
@@ -26,6 +26,7 @@ QUOTAS = {
     "L-417A185B": "P machines on demand",
     "L-7212CCBC": "P spot machines",
 }
+LEAST = "attach the policy that `dstack config permissions aws` prints to the user or role"
 # a dry run that would have worked is answered with an error of this code
 WOULD_WORK = "DryRunOperation"
 
@@ -45,15 +46,12 @@ class Checks:
         except BackendError as wrong:
             return [_wrong(wrong)]
         found = [Finding(True, f"credentials of {who}")]
-        for region in regions:
-            found += self._region(region)
+        with ThreadPoolExecutor(len(regions)) as pool:
+            for some in pool.map(lambda region: list(self._region(region)), regions):
+                found += some
         if any("permission" in one.text for one in found if not one.ok):
-            found.append(Finding(False, "a permission is missing", self._policy(who)))
+            found.append(Finding(False, "a permission is missing", LEAST))
         return found
-
-    def _policy(self, who: str) -> str:
-        partition = who.split(":")[1] if who.count(":") > 1 else "aws"
-        return f"attach this policy to the user or role:\n{least_policy(self.client.config, partition=partition)}"
 
     def _caller(self) -> str:
         with translated("caller"):

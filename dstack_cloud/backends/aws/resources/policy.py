@@ -84,6 +84,13 @@ def trust_policy(partition: str = "aws") -> str:
     return json.dumps({"Version": VERSION, "Statement": [statement]})
 
 
+def partition_of(regions: Sequence[str]) -> str:
+    """Regions of China and of the US government are apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html"""
+    first = regions[0] if regions else ""
+    apart = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((partition for prefix, partition in apart.items() if first.startswith(prefix)), "aws")
+
+
 def store_statements(
     store: str, prefixes: Sequence[str], partition: str = "aws", *, reads: Sequence[str] = ()
 ) -> list[Statement]:

@@ -1,0 +1,84 @@
+"""What `dstack config` finds on this computer for a cloud, what it asks, and what the cloud must permit. Optional for a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`home` is the user's folder, in which the clouds' own tools keep what they know. `environment`: of their shell, the
+    variables that a questionnaire names; the server itself doesn't see that shell. `settings` are those that there are."""
+
+    home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Login:
+    """A credential on this computer. `settings` name it to the backend, nothing of it is copied; `place` is its file.
+    `suggests` are settings that lie near: the region of a profile. The one that the cloud's tool would use is `preferred`."""
+
+    name: str
+    place: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    suggests: Mapping[str, Any] = field(default_factory=dict)
+    preferred: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`key` as config.yaml has it. `question` is what a person is asked, "": only an option sets it. `comment` goes above it in
+    the file. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said."""
+
+    key: str
+    comment: str
+    question: str = ""
+    many: bool = False
+    required: bool = False
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Questionnaire:
+    """`title` is the cloud's name, `scheme` that of its object store. `find` reads files and asks nobody. `nothing` says what to do
+    where there is no credential. `reads` are variables whose values `find` wants; `unused` such that hold credentials
+    which the server will not have. `known` lists the values that a setting may have, () where that can't be told offline."""
+
+    title: str
+    scheme: str
+    settings: tuple[Setting, ...]
+    find: Callable[[Surroundings], list[Login]]
+    nothing: str
+    reads: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    known: Callable[[str], Sequence[str]] = lambda key: ()
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """What a backend also has that `dstack config` can set up."""
+
+    @property
+    def questionnaire(self) -> Questionnaire: ...
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """`document` is the least policy or role, in the cloud's own format; `apply` says how it is given to whom."""
+
+    document: str
+    apply: str
+
+
+@runtime_checkable
+class Permitted(Protocol):
+    """What a backend also has whose cloud asks who may do what."""
+
+    def permissions(self, store: str) -> Permissions:
+        """The least with which everything works, for these settings and the home store's URL. Asks nobody."""
+        ...

@@ -1,0 +1,92 @@
+"""What `dstack config` finds of Google Cloud on this computer, and what it asks.
+
+Application-default credentials: https://cloud.google.com/docs/authentication/application-default-credentials
+gcloud's own files: https://cloud.google.com/sdk/docs/configurations
+"""
+
+from __future__ import annotations
+
+import json
+from configparser import ConfigParser, Error
+from pathlib import Path
+from typing import Any
+
+from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
+
+GCLOUD = Path(".config/gcloud")
+APPLICATION_DEFAULT = GCLOUD / "application_default_credentials.json"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+PROJECT = "GOOGLE_CLOUD_PROJECT"
+
+
+def logins(around: Surroundings) -> list[Login]:
+    """The key files that the configuration and the shell name, then the application-default login."""
+    active = _active(around.home / GCLOUD)
+    region = active.get("compute.region") or active.get("compute.zone", "").rpartition("-")[0]
+    project = around.environment.get(PROJECT) or active.get("core.project", "")
+    found: list[Login] = []
+
+    def add(name: str, place: str, path: str, own_project: str) -> None:
+        near = {"project": project or own_project, "regions": [region] if region else []}
+        suggests = {key: value for key, value in near.items() if value}
+        found.append(Login(name, place, {"credentials": path}, suggests, preferred=not found))
+
+    for named in dict.fromkeys((around.settings.get("credentials", ""), around.environment.get(KEY_FILE, ""))):
+        content = _object(Path(named).expanduser()) if named else {}
+        if content.get("type"):
+            own_project = content.get("project_id") or content.get("quota_project_id", "")
+            add(f"key of {content.get('client_email') or content['type']}", named, named, own_project)
+    content = _object(around.home / APPLICATION_DEFAULT)
+    if content.get("type"):
+        add("application-default login", f"~/{APPLICATION_DEFAULT}", "", content.get("quota_project_id", ""))
+    return found
+
+
+def _active(folder: Path) -> dict[str, str]:
+    """gcloud's active configuration, as `section.key`."""
+    try:
+        name = (folder / "active_config").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        name = "default"
+    parser = ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(folder / "configurations" / f"config_{name}", encoding="utf-8")
+    except (Error, OSError, UnicodeDecodeError):
+        return {}
+    return {f"{section}.{key}": value for section in parser.sections() for key, value in parser[section].items()}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """{} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+QUESTIONNAIRE = Questionnaire(
+    title="Google Cloud",
+    scheme="gs",
+    settings=(
+        Setting("credentials", "the file of a service account's key; without it the application-default login is used"),
+        Setting("project", "the Google Cloud project that pays", "Google Cloud project", required=True),
+        Setting(
+            "regions",
+            "where machines are looked for: the cheapest zone wins",
+            "Google Cloud regions",
+            many=True,
+            default="us-central1",
+        ),
+        Setting("instance_types", "only these; wildcards are allowed (g2-*)", many=True),
+        Setting("network", "a VPC network of the project, instead of `default`"),
+        Setting("subnet", "a subnet of the network that is in every region, instead of the first there"),
+        Setting("service_account", "the identity of the machines, instead of one that is made"),
+        Setting("ssh_from", "networks (CIDR) that may reach port 22, instead of this computer's address", many=True),
+        Setting("endpoint", "one URL for all services: an emulator"),
+    ),
+    find=logins,
+    nothing="no application-default login: `gcloud auth application-default login` makes one",
+    reads=(KEY_FILE, PROJECT),
+    unused=("CLOUDSDK_CONFIG",),
+)
