@@ -53,7 +53,7 @@ class Machine:
         return RunnerLink(lambda: self.connection.dial(install.connect_command()))
 
 
-def boot(home: Path, config: SandboxConfig | None = None) -> Machine:
+def boot(home: Path, config: SandboxConfig | None = None, ending: str = "") -> Machine:
     created_at, installation = time.time(), f"test-{uuid.uuid4().hex[:12]}"
     backend = SandboxBackend(config or SandboxConfig(), home, installation)
     host, client = keys.generate(), keys.generate()
@@ -63,6 +63,7 @@ def boot(home: Path, config: SandboxConfig | None = None) -> Machine:
         client_public=client.public,
         user=LOGIN_USER,
         dead_man_seconds=900,
+        ending=ending,
     )
     (offer,) = backend.offers(Requirements())
     ref = backend.create(Launch(key=uuid.uuid4().hex, offer=offer, user_data=document))
