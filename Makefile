@@ -1,19 +1,25 @@
 # Every target works by itself on a fresh clone. The environment is .venv; nothing is installed outside this folder.
 BIN := .venv/bin
 READY := .venv/.ready
+EMULATORS := .venv/.emulators
 UV := .cache/uv/bin/uv
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test check bench constraints clean
+.PHONY: help setup emulators demo docs test check bench constraints clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with the package and the tools (PYTHON=… names an interpreter)
 
-$(READY): constraints-dev.txt pyproject.toml .ci/install .ci/install-azurite tests/fakes/azure/npm/package-lock.json
+$(READY): constraints-dev.txt pyproject.toml .ci/install
 	@.ci/install
+
+emulators: $(EMULATORS)  ## add to .venv what emulates clouds (`make test` does)
+
+$(EMULATORS): $(READY) constraints.txt .ci/install-emulators .ci/install-azurite tests/fakes/azure/npm/package-lock.json
+	@.ci/install-emulators
 
 demo: $(READY)  ## train a small model through dstack on this computer, twice
 	@examples/demo.sh
@@ -21,17 +27,17 @@ demo: $(READY)  ## train a small model through dstack on this computer, twice
 docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python -m dstack_cloud.providers.page > docs/reference/providers.md
 
-test: $(READY)  ## run all tests; those that lack Docker or root are skipped with the reason (ARGS=… goes to pytest)
+test: $(EMULATORS)  ## run all tests; those that lack Docker or root are skipped with the reason (ARGS=… goes to pytest)
 	$(BIN)/pytest $(ARGS)
 
-check: $(READY)  ## ruff, mypy --strict, import-linter, architecture tests
+check: $(EMULATORS)  ## ruff, mypy --strict, import-linter, architecture tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/architecture
 
-bench: $(READY)  ## measure what docs/performance.md lists
+bench: $(EMULATORS)  ## measure what docs/performance.md lists
 	@bench/run
 
 constraints: $(UV)  ## write the pinned dependencies anew (ARGS=--upgrade takes newer versions)
