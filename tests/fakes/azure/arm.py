@@ -9,9 +9,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
-from tests.fakes.azure import directory
+from tests.fakes.azure import directory, rights
 from tests.fakes.azure.calls import Answer, Call, Environ, Json, Refusal, StartResponse, read_call, send
 from tests.fakes.azure.descriptions import REQUEST, RESPONSE, Complaint, complaints
 from tests.fakes.azure.directory import MANAGEMENT, TENANT, Principal
@@ -25,7 +26,6 @@ AUDIENCES = {
     "https://management.core.windows.net",
     "https://management.core.windows.net/",
 }
-VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 # the request's own: {name of an operation: (model of its body, model of its answer, or of each element of a list)}
 Models = Mapping[str, tuple[str, str]]
 
@@ -146,6 +146,13 @@ class Arm:
             )
         return found
 
+    def _check_rights(self, request: Request) -> None:
+        """Raises Refusal."""
+        scope = f"/{request.params.get('scope', request.id).lstrip('/')}"
+        rights.check(self._world, request.match, request.call.method, request.caller, scope)
+        if request.call.method in ("PUT", "PATCH") and request.match.route.namespace != "Microsoft.Authorization":
+            rights.check_linked(self._world, request.caller, scope, rights.mentioned(request.call.body))
+
     def _facts(self, request: Request) -> Mapping[str, str]:
         params = request.params
         known = {
@@ -167,7 +174,7 @@ class Arm:
         with self._world.lock:
             self._world.settle()
             try:
-                _check_rights(self._world, request)
+                self._check_rights(request)
                 if service is None:
                     raise Refusal("NotImplemented", f"the emulated Azure has no {operation}", status=501)
                 asked, told = service.models.get(operation, ("", ""))
@@ -177,7 +184,8 @@ class Arm:
                 answer = service.handlers[operation](self._world, request)
             except Refusal as refused:
                 return refused.answer
-        return _checked(answer, told, operation)
+            most = self._world.settings.page
+        return _page(_checked(answer, told, operation), request.call, most)
 
 
 def _no_route(call: Call, methods: set[str]) -> Refusal:
@@ -207,32 +215,6 @@ def _check_version(call: Call, match: Match) -> None:
         supported = ",".join(sorted(known, reverse=True))
         why = f"The resource type '{kind[1] if len(kind) > 1 else kind[0]}' could not be found in the namespace '{match.route.namespace}' for api version '{asked}'. The supported api-versions are '{supported}'."
         raise Refusal("InvalidResourceType", why)
-
-
-def _check_rights(world: World, request: Request) -> None:
-    match, scope = request.match, request.params.get("scope", request.id)
-    parts = match.route.template.rpartition("/providers/")[2].strip("/").split("/")
-    if "/providers/{" in match.route.template:  # providers.get, providers.register
-        kind, rest = "Microsoft.Resources/subscriptions/providers", parts[1:]
-    elif "/providers/" in match.route.template:
-        kind, rest = "/".join((parts[0], *(part for part in parts[1:] if not part.startswith("{")))), parts
-    elif "resourcegroups" in match.route.template.lower():
-        kind, rest = "Microsoft.Resources/subscriptions/resourceGroups", []
-    else:
-        kind, rest = "Microsoft.Resources/subscriptions", []
-    verb = VERBS.get(request.call.method, "action")
-    if verb == "action" and rest:
-        kind = kind if not kind.startswith("Microsoft.Resources/") else f"{kind}/{rest[-1]}"
-    action, held = f"{kind}/{verb}", request.call.method
-    if match.route.operation.startswith("operations.") or match.route.operation == "subscriptions.list":
-        return
-    if not world.directory.may(request.caller, action, f"/{scope.lstrip('/')}"):
-        who = f"The client '{request.caller.client}' with object id '{request.caller.id}'"
-        why = f"{who} does not have authorization to perform action '{action}' over scope '/{scope.lstrip('/')}' or the scope is invalid. If access was recently granted, please refresh your credentials."
-        raise Refusal("AuthorizationFailed", why)
-    if world.settings.disabled and held not in ("GET", "HEAD"):
-        why = f"The subscription '{SUBSCRIPTION}' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled."
-        raise Refusal("ReadOnlyDisabledSubscription", why)
 
 
 def _check_place(world: World, request: Request) -> None:
@@ -288,3 +270,16 @@ def _checked(answer: Answer, model: str, operation: str) -> Answer:
             why = f"the emulated Azure answers {operation} wrongly: {wrong.message}"
             return Refusal("EmulationError", why, status=500).answer
     return answer
+
+
+def _page(answer: Answer, call: Call, most: int) -> Answer:
+    """A part of a long list, and the link to what follows."""
+    listed = answer.body.get("value") if isinstance(answer.body, dict) else None
+    if not isinstance(listed, list):
+        return answer
+    start = int(call.query.get("$skiptoken", "0"))
+    found: Json = {"value": listed[start : start + most]}
+    if start + most < len(listed):
+        query = urlencode({**call.query, "$skiptoken": str(start + most)})
+        found["nextLink"] = f"{call.base}{call.path}?{query}"
+    return replace(answer, body=found)

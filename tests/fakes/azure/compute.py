@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping
 from tests.fakes.azure import images, machines, operations, orders, quotas
 from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
-from tests.fakes.azure.catalogue import SIZES
 from tests.fakes.azure.groups import SUBSCRIPTION_ID, check_tags
 from tests.fakes.azure.identities import check_identity, described
-from tests.fakes.azure.orders import MACHINES, Order
+from tests.fakes.azure.orders import MACHINES
 from tests.fakes.azure.world import Life, Operation, Resource, World
 from tests.fakes.bodies import Birth
 
@@ -223,13 +222,14 @@ def _statuses(vm: Resource, life: Life) -> Json:
 
 def facts(world: World, request: Request) -> Mapping[str, str]:
     """What a creation asks for, or what the machine is that a request is about."""
-    body = request.call.body
-    if request.match.route.operation == "virtual_machines.create_or_update" and isinstance(body, dict):
-        properties = body.get("properties") or {}
-        spot = isinstance(properties, dict) and str(properties.get("priority", "")).lower() == "spot"
-        zones = body.get("zones") or [""]
-        size = str(((properties or {}).get("hardwareProfile") or {}).get("vmSize", ""))
-        return {"type": size, "zone": str(zones[0]), "market": "spot" if spot else "on-demand"}
+    if request.match.route.operation == "virtual_machines.create_or_update":
+        # nobody has looked at the body yet: it may be anything
+        body = _object(request.call.body)
+        properties, zones = _object(body.get("properties")), body.get("zones")
+        size = str(_object(properties.get("hardwareProfile")).get("vmSize", ""))
+        spot = str(properties.get("priority", "")).lower() == "spot"
+        zone = str(zones[0]) if isinstance(zones, list) and zones else ""
+        return {"type": size, "zone": zone, "market": "spot" if spot else "on-demand"}
     vm = world.find(request.id)
     if vm is None or vm.type != MACHINES:
         return {}
@@ -238,8 +238,8 @@ def facts(world: World, request: Request) -> Mapping[str, str]:
     return {"type": life.type, "zone": life.zone, "market": market, "region": life.region}
 
 
-def order_of(life: Life) -> Order:
-    return Order(life.region, SIZES[life.type.lower()], life.zone, life.spot)
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 SERVICE = Service(

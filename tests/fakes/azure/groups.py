@@ -120,7 +120,8 @@ def _resources(world: World, request: Request) -> Answer:
     found = []
     for each in list(world.resources.values()):
         inside = each.id.lower().startswith(f"{prefix.lower()}/") and each.type != GROUP
-        if inside and _fits(each, wanted):
+        readable = inside and world.directory.may(request.caller, f"{each.type}/read", each.id)
+        if readable and _fits(each, wanted):
             known = each.view()
             found.append({name: known[name] for name in ("id", "name", "type", "location", "tags") if name in known})
     return Answer(200, {"value": found})

@@ -67,16 +67,12 @@ def _list(world: World, prefix: str) -> Answer:
 
 
 def check_identity(world: World, request: Request, asked: Json | None) -> None:
-    """Raises Refusal for identities that aren't there, or that the caller may not give to a machine."""
+    """Raises Refusal for identities that aren't there."""
     for id in (asked or {}).get("userAssignedIdentities") or {}:
         if world.find(id) is None:
             inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{id}\' was not found."}}}}'
             why = f"Identity operation for resource '{request.id}' failed with error 'Failed to perform resource identity operation. Status: 'BadRequest'. Response: '{inner}'.'."
             raise Refusal("FailedIdentityOperation", why)
-        action = f"{IDENTITIES}/assign/action"
-        if not world.directory.may(request.caller, action, id):
-            why = f"The client '{request.caller.client}' with object id '{request.caller.id}' has permission to perform action 'Microsoft.Compute/virtualMachines/write' on scope '{request.id}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) '{id}' (respectively) or the linked scope(s) are invalid."
-            raise Refusal("LinkedAuthorizationFailed", why)
 
 
 def described(world: World, asked: Json) -> Json:

@@ -27,7 +27,8 @@ class Settings:
     """Seconds: `operation_seconds` of each long-running operation (a machine with a body is created when that has come up);
     `invisible_for` until a new machine is in a list, `lingers_for` that a deleted one still is; `role_seconds` until a role
     assignment has an effect; `principal_seconds` until a new identity can be found; `reserve_seconds` that an interface is kept
-    for a machine which failed or went without it. Cores: the quotas of a region. `leave_behind`: an eviction leaves interface and
+    for a machine which failed or went without it. Cores: the quotas of a region. `page`: the most that one answer
+    lists. `leave_behind`: an eviction leaves interface and
     address. `token_seconds`: what a token is good for. `disabled`: the subscription can only be read.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     cores: int = 10_000
     family_cores: int = 10_000
     low_priority_cores: int = 10_000
+    page: int = 100
     leave_behind: bool = False
     disabled: bool = False
 

@@ -128,6 +128,17 @@ def test_lists_are_late(azure: AzureCloud) -> None:
     assert (names(azure, MACHINES), power(azure, "other")) == (["other"], "gone")
 
 
+def test_long_lists_come_in_pages(azure: AzureCloud) -> None:
+    prepare(azure)
+    for name in ("a", "b", "c"):
+        launch(azure, name)
+    azure.set(page=2)
+    first = ask(azure, "GET", MACHINES).body
+    second = ask(azure, "GET", first["nextLink"].removeprefix(azure.endpoint)).body
+    assert [[each["name"] for each in page["value"]] for page in (first, second)] == [["a", "b"], ["c"]]
+    assert "nextLink" not in second
+
+
 def test_too_many_requests(azure: AzureCloud) -> None:
     azure.fail("resource_groups.list", "TooManyRequests", retry_after=3, times=1)
     reply = ask(azure, "GET", f"{ROOT}/resourcegroups")

@@ -17,6 +17,8 @@ WIRED = "properties__networkProfile"
 # what is wrong with the order of a machine: the member's path, its value (None: without it), and the refusal
 MACHINES_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"properties__bogus": 1}, "400 BadRequest"),
+    ({"properties": []}, "400 BadRequest"),
+    ({"zones": "1"}, "400 BadRequest"),
     ({"bogus": 1}, "400 BadRequest"),
     ({"properties__priority": "Spott"}, "400 BadRequest"),
     ({"properties__hardwareProfile": {"vmSize": 5}}, "400 BadRequest"),
@@ -133,6 +135,17 @@ def test_a_caller_who_may_only_delete_machines(azure: AzureCloud) -> None:
     assert refused(azure, "PUT", f"{MACHINES}/vm2", machine(), token=token) == "403 AuthorizationFailed"
     assert refused(azure, "DELETE", f"{NETWORK}/networkSecurityGroups/rules", token=token) == "403 AuthorizationFailed"
     assert ask(azure, "DELETE", f"{MACHINES}/vm", token=token).status == 202
+
+
+def test_what_a_request_mentions_takes_a_permission_too(azure: AzureCloud) -> None:
+    prepare(azure)
+    needed = ["Microsoft.Compute/virtualMachines/write", "Microsoft.Network/virtualNetworks/subnets/join/action"]
+    for more in ([], ["Microsoft.Network/networkSecurityGroups/join/action"]):
+        token = azure.token(azure.add_client(*needed, *more))
+        reply = ask(azure, "PUT", f"{MACHINES}/vm", machine(), token=token)
+        assert reply.code == ("" if more else "LinkedAuthorizationFailed")
+    operation = reply.headers["Azure-AsyncOperation"].removeprefix(azure.endpoint)
+    assert ask(azure, "GET", operation, token=token).code == "AuthorizationFailed"
 
 
 def test_wrong_networks(azure: AzureCloud) -> None:
