@@ -22,6 +22,15 @@ SERVICE = "Virtual Machines"
 # USD an hour that Windows costs more, a core
 WINDOWS = 0.046
 LOW_PRIORITY = 0.2
+# what can be filtered by, and the field of a row that it means: "API filters" of the page above
+FILTERS = {
+    **{
+        name: name
+        for name in ("armRegionName", "location", "meterId", "meterName", "productId", "productName", "skuId")
+    },
+    **{name: name for name in ("skuName", "serviceName", "serviceId", "serviceFamily", "armSkuName")},
+    "priceType": "type",
+}
 _TERM = re.compile(r"\s*(?:(contains|startswith)\(\s*(\w+)\s*,\s*'([^']*)'\s*\)|(\w+)\s+(eq|ne)\s+'([^']*)')\s*")
 _SPLIT = re.compile(r"\s+and\s+(?![^(]*\))")
 
@@ -84,11 +93,9 @@ def _fits(row: Json, text: str) -> bool:
         if not (found := _TERM.fullmatch(term)):
             raise ValueError(term)
         function, field, part, name, operator, value = found.groups()
-        # what rows call `type`, a filter calls `priceType`
-        member = {"priceType": "type", "type": ""}.get(field or name, field or name)
-        if member not in row:
+        if (field or name) not in FILTERS:
             raise ValueError(f"there is no {field or name}")
-        known = str(row[member])
+        known = str(row[FILTERS[field or name]])
         if function and not (part in known if function == "contains" else known.startswith(part)):
             return False
         if operator and (known == value) != (operator == "eq"):

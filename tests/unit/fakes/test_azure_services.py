@@ -113,7 +113,7 @@ def prices(cloud: AzureCloud, filter: str) -> list[dict[str, Any]]:
 
 def test_prices_mind_the_case_and_come_in_pages(azure: AzureCloud) -> None:
     size = "armRegionName eq 'eastus' and armSkuName eq 'Standard_NC4as_T4_v3' and priceType eq 'Consumption'"
-    found = prices(azure, size.replace("priceType", "type"))
+    found = prices(azure, size)
     linux = {row["meterName"]: row["retailPrice"] for row in found if "Windows" not in row["productName"]}
     assert set(linux) == {"NC4as T4 v3", "NC4as T4 v3 Spot", "NC4as T4 v3 Low Priority"}
     assert 0 < linux["NC4as T4 v3 Spot"] < linux["NC4as T4 v3"] == 0.526
