@@ -63,6 +63,14 @@ ACCELERATORS = {
     )
 }  # fmt: skip
 
+# the most CPUs beside so many attached accelerators: https://cloud.google.com/compute/docs/gpus#n1-gpus
+MOST_CPUS = {
+    "nvidia-tesla-t4": {1: 48, 2: 48, 4: 96},
+    "nvidia-tesla-p4": {1: 24, 2: 48, 4: 96},
+    "nvidia-tesla-p100": {1: 16, 2: 32, 4: 96},
+    "nvidia-tesla-v100": {1: 12, 2: 24, 4: 48, 8: 96},
+}
+
 # family of sizes: GiB of memory for a CPU, and CPUs
 SIZES: dict[str, tuple[float, tuple[int, ...]]] = {
     "e2-standard": (4, (2, 4, 8, 16, 32)),

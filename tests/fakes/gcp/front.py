@@ -107,6 +107,10 @@ class Front:
         method.check(call.arguments)
         if call.arguments.get("project", PROJECT) != PROJECT and not call.id.startswith("compute.images."):
             raise Refusal(404, f"The resource 'projects/{call.project}' was not found", "notFound")
+        if call.arguments.get("zone") in self._world.settings.unreachable:
+            raise Refusal(
+                503, f"The zone '{call.arguments['zone']}' could not be reached. Please try again.", "backendError"
+            )
         shapes = Shapes(found.schemas, method)
         if method.request:
             call = replace(call, body=shapes.read(call.body))

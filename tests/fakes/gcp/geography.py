@@ -105,7 +105,8 @@ class Geography:
 
     def _all_disks(self, call: Call) -> Json:
         found = self._world.resources.listed("disks", call.project, self._world.settings.listing_lag)
-        return listing.aggregated(call, found, "disk", [f"zones/{zone}" for zone in places.zones()])
+        silent = [f"zones/{zone}" for zone in self._world.settings.unreachable]
+        return listing.aggregated(call, found, "disk", [f"zones/{zone}" for zone in places.zones()], silent)
 
     def _get(self, call: Call) -> Json:
         return self._world.resources.get(call.path)

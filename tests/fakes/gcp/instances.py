@@ -103,7 +103,8 @@ class Instances:
 
     def aggregated_list(self, call: Call) -> Json:
         found = self._world.resources.listed("instances", call.project, self._world.settings.listing_lag)
-        return listing.aggregated(call, found, "instance", [f"zones/{zone}" for zone in places.zones()])
+        silent = [f"zones/{zone}" for zone in self._world.settings.unreachable]
+        return listing.aggregated(call, found, "instance", [f"zones/{zone}" for zone in places.zones()], silent)
 
     def delete(self, call: Call) -> Json:
         world, document = self._world, self._world.resources.get(call.path)

@@ -10,7 +10,7 @@ import re
 
 from tests.fakes.gcp import images
 from tests.fakes.gcp.calls import Call
-from tests.fakes.gcp.catalogue import ACCELERATORS, MachineType, everywhere, machine_types
+from tests.fakes.gcp.catalogue import ACCELERATORS, MOST_CPUS, MachineType, everywhere, machine_types
 from tests.fakes.gcp.fleet import is_spot
 from tests.fakes.gcp.places import LINK, NUMBER, path_of, region_of
 from tests.fakes.gcp.resources import Resources
@@ -106,6 +106,9 @@ def _accelerator(each: Json, index: int, machine: MachineType, scope: str) -> Js
     if count not in known.counts:
         allowed = ", ".join(map(str, known.counts))
         raise invalid(f"{field}.acceleratorCount", count, f"The number of GPU cards must be one of [{allowed}].")
+    if machine.cpus > MOST_CPUS.get(name, {}).get(count, machine.cpus):
+        message = f"[{machine.name}, {count} {name}] features are not compatible for creating instance."
+        raise Refusal(400, message, "badRequest")
     return {"acceleratorType": f"{LINK}{scope}/acceleratorTypes/{name}", "acceleratorCount": count}
 
 

@@ -25,16 +25,21 @@ def page(call: Call, found: Sequence[Json], kind: str) -> Json:
     return {**top, "items": items} if items else top
 
 
-def aggregated(call: Call, found: Mapping[str, Sequence[Json]], kind: str, scopes: Sequence[str]) -> Json:
-    """Of everywhere: {"zones/z": {"instances": […]}}; of scopes without any it says so."""
+def aggregated(
+    call: Call, found: Mapping[str, Sequence[Json]], kind: str, scopes: Sequence[str], silent: Sequence[str] = ()
+) -> Json:
+    """Of everywhere: {"zones/z": {"instances": […]}}; of scopes without any, and of those that don't answer, it says so."""
     plural = f"{kind}s"
-    everything = [(scope, each) for scope in sorted(found) for each in _wanted(call, found[scope])]
+    answering = sorted(set(found) - set(silent))
+    everything = [(scope, each) for scope in answering for each in _wanted(call, found[scope])]
     items, token = _cut(call, everything)
     shown: dict[str, Json] = {}
     for scope, each in items:
         shown.setdefault(scope, {plural: []})[plural].append(each)
     empty = {scope: {"warning": _nothing(scope)} for scope in scopes if scope not in shown}
-    return {**_top(call, f"compute#{kind}AggregatedList", token), "items": {**empty, **shown}}
+    lacking = {scope: {"warning": _unreachable(scope)} for scope in silent}
+    named = {"unreachables": [LINK + f"projects/{call.project}/{scope}" for scope in silent]} if silent else {}
+    return {**_top(call, f"compute#{kind}AggregatedList", token), **named, "items": {**empty, **shown, **lacking}}
 
 
 def _wanted(call: Call, found: Sequence[Json]) -> list[Json]:
@@ -78,3 +83,11 @@ def _top(call: Call, kind: str, token: str) -> Json:
 def _nothing(scope: str) -> Json:
     message = f"There are no results for scope '{scope}' on this page."
     return {"code": NO_RESULTS, "message": message, "data": [{"key": "scope", "value": scope}]}
+
+
+def _unreachable(scope: str) -> Json:
+    return {
+        "code": "UNREACHABLE",
+        "message": f"{scope} could not be reached.",
+        "data": [{"key": "scope", "value": scope}],
+    }

@@ -19,7 +19,8 @@ from tests.fakes.gcp.wire import Json, Refusal
 WAITS = 0.3
 # https://cloud.google.com/compute/docs/reference/rest/v1/zoneOperations/wait: no more than two minutes
 LONGEST_WAIT_SECONDS = 120.0
-LOOK_SECONDS = 0.01
+# between two looks, at first and at last
+LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.005, 0.2
 
 
 def nothing() -> None:
@@ -51,6 +52,7 @@ class Operations:
 
     def __init__(self) -> None:
         self._known: dict[str, _Running] = {}
+        self._open: dict[str, _Running] = {}
 
     def start(
         self, target: str, kind: str, user: str, change: Change, *, seconds: float, fault: Fault | None = None
@@ -67,7 +69,8 @@ class Operations:
             "selfLink": LINK + path, **place,
         }  # fmt: skip
         begins = time.monotonic()
-        self._known[path] = _Running(document, change, begins + WAITS * seconds, begins + seconds, fault)
+        running = _Running(document, change, begins + WAITS * seconds, begins + seconds, fault)
+        self._known[path] = self._open[path] = running
         return document
 
     def record(self, target: str, kind: str, message: str) -> None:
@@ -78,12 +81,14 @@ class Operations:
     def settle(self) -> None:
         """What is due happens."""
         moment = time.monotonic()
-        for running in list(self._known.values()):
+        for path, running in list(self._open.items()):
             document = running.document
             if document["status"] == "PENDING" and moment >= running.begins:
                 document.update(status="RUNNING", startTime=now())
             if document["status"] == "RUNNING" and moment >= running.due:
                 self._proceed(running)
+            if document["status"] == "DONE":
+                del self._open[path]
 
     def _proceed(self, running: _Running) -> None:
         fault = running.fault

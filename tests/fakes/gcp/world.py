@@ -16,7 +16,7 @@ from tests.fakes.gcp.buckets import Shelves
 from tests.fakes.gcp.calls import Call, Caller
 from tests.fakes.gcp.faults import Fault, FaultBook
 from tests.fakes.gcp.fleet import DIED, POWERED_OFF, Fleet, metadata
-from tests.fakes.gcp.operations import LONGEST_WAIT_SECONDS, LOOK_SECONDS, Change, Operations
+from tests.fakes.gcp.operations import LONGEST_LOOK_SECONDS, LONGEST_WAIT_SECONDS, LOOK_SECONDS, Change, Operations
 from tests.fakes.gcp.places import NUMBER, PROJECT
 from tests.fakes.gcp.policies import Policies
 from tests.fakes.gcp.resources import Resources
@@ -32,7 +32,7 @@ class Settings:
     runs; by which a listing lags behind.
 
     `hurry`: a limited run ends so many times earlier. `quotas`: limits by metric, of each region and of the project. `disabled`:
-    services whose API isn't enabled ("compute.googleapis.com"). `billing`: whether the project has a billing account.
+    services whose API isn't enabled ("compute.googleapis.com"). `unreachable`: zones that don't answer. `billing`: whether the project has a billing account.
     """
 
     operation_delay: float = 0.02
@@ -42,6 +42,7 @@ class Settings:
     hurry: float = 1.0
     quotas: Mapping[str, float] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
     billing: bool = True
 
 
@@ -87,13 +88,14 @@ class World:
 
     def await_operation(self, path: str) -> None:
         """Until it is done, or two minutes. The lock isn't held meanwhile."""
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        deadline, seconds = time.monotonic() + LONGEST_WAIT_SECONDS, LOOK_SECONDS
         while time.monotonic() < deadline:
             with self.lock:
                 self.settle()
                 if self.operations.get(path)["status"] == "DONE":
                     return
-            threading.Event().wait(LOOK_SECONDS)
+            threading.Event().wait(seconds)
+            seconds = min(seconds * 1.5, LONGEST_LOOK_SECONDS)
 
     def interrupt(self, id: str, seconds: float) -> None:
         with self.lock:

@@ -214,6 +214,15 @@ def test_an_aggregated_listing_says_where_there_is_nothing(google: GoogleCloud) 
     assert found["zones/europe-west4-a"]["warning"]["code"] == "NO_RESULTS_ON_PAGE"
 
 
+def test_a_zone_that_does_not_answer_is_named_in_an_aggregated_listing(google: GoogleCloud) -> None:
+    launch(google)
+    google.set(unreachable=[ZONE])
+    found = ask(google, "GET", f"{COMPUTE}/aggregated/instances")[1]
+    assert found["items"][f"zones/{ZONE}"]["warning"]["code"] == "UNREACHABLE"
+    assert [each.rpartition("/")[2] for each in found["unreachables"]] == [ZONE]
+    assert refusal(google, "GET", f"{INSTANCES}/vm-1")[:2] == (503, "backendError")
+
+
 @pytest.mark.parametrize("action, after", [("DELETE", "gone"), ("STOP", "TERMINATED")])
 def test_a_spot_machine_is_taken_back(google: GoogleCloud, action: str, after: str) -> None:
     launch(google, scheduling={**SPOT, "instanceTerminationAction": action})

@@ -57,6 +57,11 @@ INSTANCE = {
     "label in capitals": ({"labels": {"Owner": "me"}}, "invalid", "Label keys"),
     "label value": ({"labels": {"owner": "me@home"}}, "invalid", "Label values"),
     "GPU on another family": ({"guestAccelerators": [T4]}, "badRequest", "features are not compatible"),
+    "few GPUs for many CPUs": (
+        {"machineType": f"zones/{ZONE}/machineTypes/n1-standard-64", "guestAccelerators": [T4]},
+        "badRequest",
+        "not compatible",
+    ),
     "so many GPUs": ({"machineType": N1, "guestAccelerators": [{**T4, "acceleratorCount": 3}]}, "invalid", "one of [1, 2, 4]"),
     "GPU that migrates": (
         {"machineType": N1, "guestAccelerators": [T4], "scheduling": {"onHostMaintenance": "MIGRATE"}}, "badRequest", "live migration"
