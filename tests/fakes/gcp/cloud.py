@@ -15,9 +15,16 @@ class GoogleCloud(EmulatedCloud):
     """A context. `endpoint` is the URL of all of Google's services but Cloud Storage, whose is `store` ("" for none)."""
 
     module, fault = "tests.fakes.gcp.server", Fault
+    # its owner's token, while it is good
+    _owners = ""
+
+    def reset(self) -> None:
+        self._owners = ""
+        super().reset()
 
     def expire_tokens(self) -> None:
         """All that were given until now."""
+        self._owners = ""
         self._ask("expire")
 
     def key_file(self, email: str = OWNER) -> dict[str, str]:
@@ -31,13 +38,10 @@ class GoogleCloud(EmulatedCloud):
 
     def token(self, key: Mapping[str, str] | None = None) -> str:
         """An access token of the owner's, or of the account whose key this is."""
-        from google.auth.transport.requests import Request
-        from google.oauth2 import service_account
-
-        known: Any = service_account.Credentials  # untyped
-        credentials = known.from_service_account_info(key or self.key_file(), scopes=[EVERYTHING])
-        credentials.refresh(Request())
-        return str(credentials.token)
+        if key is not None:
+            return _token(key)
+        self._owners = self._owners or _token(self.key_file())
+        return self._owners
 
     def make_bucket(self, name: str) -> None:
         """In Cloud Storage."""
@@ -57,3 +61,13 @@ class GoogleCloud(EmulatedCloud):
         ]
         kinds = ("disks", *(("firewalls",) if groups else ()))
         return alive + [f"{kind[:-1]} {text}" for kind in kinds for text in state[kind]]
+
+
+def _token(key: Mapping[str, str]) -> str:
+    from google.auth.transport.requests import Request
+    from google.oauth2 import service_account
+
+    known: Any = service_account.Credentials  # untyped
+    credentials = known.from_service_account_info(key, scopes=[EVERYTHING])
+    credentials.refresh(Request())
+    return str(credentials.token)

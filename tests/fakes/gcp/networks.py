@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tests.fakes.gcp import listing, places
+from tests.fakes.gcp.attachments import MISSING, invalid
 from tests.fakes.gcp.calls import Call, Handler
-from tests.fakes.gcp.launches import MISSING, invalid
 from tests.fakes.gcp.operations import Change
 from tests.fakes.gcp.places import LINK, path_of
 from tests.fakes.gcp.resources import Resources
