@@ -11,7 +11,7 @@ DEFAULT_PROJECT = "-"
 
 
 class SettingView(TypedDict):
-    """One setting of a cloud; see `backends.base.questions.Setting`. `known`: the values there are, [] where nobody can tell."""
+    """One setting of a cloud; see `backends.base.questions.Setting`. `of_store`: only where the store is in this cloud. `known`: the values there are, [] where nobody can tell."""
 
     key: str
     comment: str
@@ -19,6 +19,7 @@ class SettingView(TypedDict):
     many: bool
     required: bool
     default: str
+    of_store: bool
     known: list[str]
 
 
@@ -99,6 +100,12 @@ class WrittenView(TypedDict):
     changed: bool
     kept: list[str]
     notes: list[str]
+
+
+class PreparedView(TypedDict):
+    """`text` is "" where there was nothing to make."""
+
+    text: str
 
 
 class PermissionsView(TypedDict):

@@ -14,7 +14,7 @@ from dstack_cloud.cli.asking import somebody_is_there
 from dstack_cloud.cli.failures import say
 from dstack_cloud.client import Client
 from dstack_cloud.domain.spelling import unknown
-from dstack_cloud.errors import NotAvailableYet, UsageError
+from dstack_cloud.errors import BackendError, NotAvailableYet, UsageError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.configuration import CloudView, ConfigurationView, ProjectView, WrittenView
@@ -60,6 +60,8 @@ def go_through(words: Words) -> None:
         raise
     written = client.configuration.configure(request)
     tell(client, written)
+    for name in request["settings"]:
+        _prepare(client, name)
     if paid := [name for name in request["backends"] or () if name in [each["name"] for each in view["clouds"]]]:
         say(
             f"a workflow that names no backend runs on {', '.join(paid)} from now on, for money; `--backend` says where else"
@@ -80,6 +82,15 @@ def tell(client: Client, written: WrittenView) -> None:
         say(f"kept: {', '.join(written['kept'])}")
     if written["backup"]:
         say(f"as it was before: {_short(written['backup'])}")
+
+
+def _prepare(client: Client, backend: str) -> None:
+    """What can't be made now is made, or told of, at the first launch."""
+    try:
+        if made := client.configuration.prepare(backend):
+            say(f"{backend}: {made}")
+    except BackendError as wrong:
+        say(f"warning: {backend}: {wrong.summary}" + (f" ({wrong.hint})" if wrong.hint else ""))
 
 
 def cloud_of(view: ConfigurationView, name: str) -> CloudView:

@@ -67,9 +67,12 @@ class Wizard:
         """Raises UsageError."""
         wishes = self._wishes
         backends = self._backends()
-        asked = [wishes.add] if wishes.add else [name for name in backends if name in self._clouds]
-        settings = {name: self._settings(self._clouds[name]) for name in asked}
         store = self._store()
+        scheme = store.partition("://")[0]
+        asked = [each for each in self._clouds.values() if each["name"] in backends or each["scheme"] == scheme]
+        if wishes.add:
+            asked = [self._clouds[wishes.add]]
+        settings = {cloud["name"]: self._settings(cloud, in_store=cloud["scheme"] == scheme) for cloud in asked}
         same = self._project is not None and store == self._project["store"]
         options = {**(self._project["store_options"] if self._project and same else {}), **wishes.store_options}
         return {"backends": backends, "store": store, "store_options": options, "settings": settings}
@@ -96,7 +99,7 @@ class Wizard:
                 raise UsageError(unknown("backend", name, self._view["backends"]))
         return names
 
-    def _settings(self, cloud: CloudView) -> dict[str, Any]:
+    def _settings(self, cloud: CloudView, *, in_store: bool) -> dict[str, Any]:
         """What is to stand in the file; "" and [] where the setting is to go."""
         given = self._wishes.settings if self._wishes.add == cloud["name"] else {}
         there = self._current(cloud["name"])
@@ -108,6 +111,8 @@ class Wizard:
             key = setting["key"]
             if key in given:
                 chosen[key] = _read(cloud, setting, given[key])
+            elif setting["of_store"] and not in_store:
+                continue
             elif setting["question"] and not (login and key in login["settings"]):
                 suggested = there.get(key) or (login["suggests"].get(key) if login else None) or setting["default"]
                 if (answer := self._answer(cloud, setting, suggested)) or there.get(key):

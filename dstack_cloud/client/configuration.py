@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         ConfigurationView,
         LoginView,
         PermissionsView,
+        PreparedView,
         ProjectRequest,
         WrittenView,
     )
@@ -46,6 +47,11 @@ class ConfigurationClient:
     def permissions(self, backend: str) -> PermissionsView:
         place = f"{self._base}/backends/{quote(backend, safe='')}/permissions"
         return cast("PermissionsView", self._transport.call("GET", place))
+
+    def prepare(self, backend: str) -> str:
+        """Makes what its machines need once, in its cloud; says what, "" where nothing was to be made."""
+        place = f"{self._base}/backends/{quote(backend, safe='')}/prepare"
+        return cast("PreparedView", self._transport.call("POST", place))["text"]
 
     def reload(self) -> None:
         """Starts the server again: jobs go on meanwhile, and whoever follows one notices nothing. Raises ConfigurationError where it

@@ -9,7 +9,15 @@ from typing import Any
 from dstack_cloud import errors
 from dstack_cloud.api import configuration as api
 from dstack_cloud.backends.base import Backend
-from dstack_cloud.backends.base.questions import Configurable, Login, Permitted, Questionnaire, Setting, Surroundings
+from dstack_cloud.backends.base.questions import (
+    Configurable,
+    Login,
+    Permitted,
+    Preparable,
+    Questionnaire,
+    Setting,
+    Surroundings,
+)
 from dstack_cloud.domain.configuration import ProjectSettings
 from dstack_cloud.domain.spelling import unknown
 from dstack_cloud.services.context import Context
@@ -45,6 +53,13 @@ def permissions(context: Context, project: str, name: str) -> api.PermissionsVie
         raise errors.UsageError(f"{name} asks for no permissions of a cloud", None)
     least = backend.permissions(context.project(project).store)
     return {"document": least.document, "apply": least.apply}
+
+
+def prepare(context: Context, project: str, name: str) -> api.PreparedView:
+    """Makes what a backend's machines need once. Raises NotFound, BackendError."""
+    backend = find_backend(context.backends(project), name)
+    store = context.project(project).store
+    return {"text": backend.prepare(store) if isinstance(backend, Preparable) else ""}
 
 
 def find_backend(known: Mapping[str, Backend], name: str) -> Backend:
@@ -126,6 +141,7 @@ def _setting(setting: Setting, asked: Questionnaire) -> api.SettingView:
         "many": setting.many,
         "required": setting.required,
         "default": setting.default,
+        "of_store": setting.of_store,
         "known": list(asked.known(setting.key)),
     }
 

@@ -13,8 +13,11 @@ from tests.e2e.conftest import User, until
 from tests.e2e.terminal import END, INTERRUPT, Terminal
 from tests.fakes.aws import REGION, SECRET_KEY, MotoCloud
 from tests.fakes.aws.fixtures import any_moto, moto
+from tests.fakes.azure.cloud import LOCATION, AzureCloud
+from tests.fakes.azure.fixtures import any_azure, azure
+from tests.unit.azure.conftest import write_principal
 
-__all__ = ["any_moto", "moto"]  # fixtures
+__all__ = ["any_azure", "any_moto", "azure", "moto"]  # fixtures
 
 MINE = """\
 # what I wrote
@@ -50,11 +53,11 @@ def test_from_nothing_on_a_terminal_and_then_again(user: User) -> None:
         terminal.answer("[aws]: ", "awz")
         terminal.expect("did you mean aws?")
         terminal.answer("[aws]: ", "local, aws")
+        terminal.answer("[local]: ", "s3://my-bucket/team")
         terminal.answer("[1]: ", "work")
         terminal.answer("AWS regions [eu-west-1]: ", "eu-west-1, eu-wset-3")
         terminal.expect("did you mean eu-west-3?")
         terminal.answer("AWS regions [eu-west-1]: ", "eu-west-1, eu-west-3")
-        terminal.answer("[local]: ", "s3://my-bucket/team")
         assert terminal.wait() == 0, terminal.shown
     settings = {"aws": {"profile": "work", "regions": ["eu-west-1", "eu-west-3"]}}
     main = {"backends": ["local", "aws"], "store": "s3://my-bucket/team", "settings": settings}
@@ -62,7 +65,7 @@ def test_from_nothing_on_a_terminal_and_then_again(user: User) -> None:
     assert SECRET_KEY not in config(user).read_text()
     before = config(user).read_text()
     with Terminal(user, "config") as terminal:
-        for question in ("[local, aws]: ", "[2]: ", "[eu-west-1, eu-west-3]: ", "[s3://my-bucket/team]: "):
+        for question in ("[local, aws]: ", "[s3://my-bucket/team]: ", "[2]: ", "[eu-west-1, eu-west-3]: "):
             terminal.answer(question, "")
         assert terminal.wait() == 0
         assert "says that already" in terminal.shown
@@ -75,6 +78,7 @@ def test_who_stops_in_the_middle_has_the_file_as_it_was(user: User, key: str, co
     config(user).write_text(MINE)
     with Terminal(user, "config") as terminal:
         terminal.answer("Backends", "aws")
+        terminal.answer("Where code", "")
         terminal.expect("Which login")
         terminal.expect("]: ")
         terminal.type(key)
@@ -144,3 +148,25 @@ def test_check_and_permissions_on_an_emulated_aws(user: User, moto: MotoCloud) -
     policy = json.loads(user("config", "permissions", "aws").text)
     assert "ec2:RunInstances" in str(policy)
     until(lambda: moto.instances() == [])
+
+
+@pytest.mark.azure
+@pytest.mark.moto
+def test_two_clouds_in_one_project(user: User, person: Path, moto: MotoCloud, azure: AzureCloud) -> None:
+    user("aws", "config", "--region", REGION, "--profile", "", "--endpoint", moto.endpoint, "-y")
+    login = ["--service-principal", write_principal(person / "sp.json", azure), "--subscription", azure.subscription]
+    said = user("azure", "config", *login, "--region", LOCATION, "--endpoint", azure.endpoint, "-y").err
+    assert "azure: the machines' identity and its role are there" in said
+    assert "runs on aws, azure from now on, for money" in said
+    assert azure.secret not in config(user).read_text()
+    [main] = json.loads(user("config", "list", "--json").out)
+    assert [each["credential"].partition(" (")[0] for each in main["backends"]] == [
+        "profile default",
+        "service principal",
+    ]
+    lines = user("config", "check", code=None).text.splitlines()
+    assert any(line.startswith("ok    azure: ") and LOCATION in line for line in lines)
+    assert any(line.startswith("ok    aws: ") and REGION in line for line in lines)
+    assert json.loads(user("config", "permissions", "azure").out)["IsCustom"]
+    user("config", "delete", "azure", "-y")
+    assert [each["name"] for each in json.loads(user("config", "list", "--json").out)[0]["backends"]] == ["aws"]

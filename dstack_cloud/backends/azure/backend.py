@@ -16,17 +16,23 @@ from dstack_cloud.backends.azure.resources.fleet import Fleet
 from dstack_cloud.backends.azure.resources.groups import Groups
 from dstack_cloud.backends.azure.resources.identity import Identity
 from dstack_cloud.backends.azure.resources.images import Catalogue
+from dstack_cloud.backends.azure.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.azure.resources.machine import Place
 from dstack_cloud.backends.azure.resources.making import FOLLOW_SECONDS, Making
 from dstack_cloud.backends.azure.resources.network import Network
 from dstack_cloud.backends.azure.resources.operations import Operations
-from dstack_cloud.backends.azure.resources.policy import OWNER_TAG
+from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, least_role
 from dstack_cloud.backends.azure.resources.quota import Quotas
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.market import Market
+from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, Unavailable
 
+APPLY = (
+    "az role definition create --role-definition role.json, then "
+    "az role assignment create --assignee LOGIN --role dstack-cloud --scope /subscriptions/SUBSCRIPTION"
+)
 # what was found or made here before and isn't there any more
 VANISHED = (
     "ResourceGroupNotFound",
@@ -41,6 +47,7 @@ class AzureBackend:
     """Implements `backends.base.Backend`. A machine's ref is "region/name". Nothing is imported or asked before its first call."""
 
     name = NAME
+    questionnaire = QUESTIONNAIRE
 
     def __init__(
         self,
@@ -85,6 +92,18 @@ class AzureBackend:
     def validate(self) -> list[Finding]:
         found = Checks(self._client, self._images, self._quotas).findings()
         return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def permissions(self, store: str) -> Permissions:
+        """Raises BackendError where nobody says which subscription."""
+        return Permissions(least_role(self._config, self._client.subscription, store), APPLY)
+
+    def prepare(self, store: str) -> str:
+        """Ahead of the first launch: roles take minutes to have an effect."""
+        if self._config.identity:
+            return ""
+        for region in self._client.regions:
+            self._identity.find(region, store)
+        return f"the machines' identity and its role are there, in {', '.join(self._client.regions)}"
 
     def offers(self, requirements: Requirements) -> list[Offer]:
         return self._market.find(requirements, lambda region: ZONES)

@@ -33,7 +33,8 @@ class Login:
 @dataclass(frozen=True)
 class Setting:
     """`key` as config.yaml has it. `question` is what a person is asked, "": only an option sets it. `comment` goes above it in
-    the file. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said."""
+    the file. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said.
+    `of_store`: asked only where the home store is in this cloud."""
 
     key: str
     comment: str
@@ -41,6 +42,7 @@ class Setting:
     many: bool = False
     required: bool = False
     default: str = ""
+    of_store: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,4 +83,13 @@ class Permitted(Protocol):
 
     def permissions(self, store: str) -> Permissions:
         """The least with which everything works, for these settings and the home store's URL. Asks nobody."""
+        ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """What a backend also has whose machines need something that is made once, and takes a while to have an effect."""
+
+    def prepare(self, store: str) -> str:
+        """Makes it where it isn't there, and says what there is. Called when the configuration was written. Raises BackendError."""
         ...

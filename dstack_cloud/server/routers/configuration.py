@@ -42,3 +42,8 @@ def delete_backend(project: str, name: str, context: ServerContext) -> api.Writt
 @router.get("/projects/{project}/backends/{name}/permissions")
 def permissions(project: str, name: str, context: ServerContext) -> api.PermissionsView:
     return configuration.permissions(context, project, name)
+
+
+@router.post("/projects/{project}/backends/{name}/prepare")
+def prepare(project: str, name: str, context: ServerContext) -> api.PreparedView:
+    return configuration.prepare(context, project, name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from dstack_cloud.backends.azure.backend import AzureBackend
-from dstack_cloud.backends.azure.config import AzureConfig
+from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
 from dstack_cloud.backends.base import Launch
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import NotAuthorized
@@ -36,8 +37,27 @@ def test_findings_name_each_permission_that_is_missing(config: AzureConfig, clou
     reader = AzureBackend(config.model_copy(update={"service_principal": principal}), tmp_path, "me", "")
     wrong = [finding for finding in reader.validate() if not finding.ok]
     assert "the permission Microsoft.Network/virtualNetworks/write is missing" in [finding.text for finding in wrong]
-    assert '"Actions"' in wrong[-1].fix
+    assert "`dstack config permissions azure`" in wrong[-1].fix
     assert not any("Microsoft.Compute" in finding.text for finding in wrong)
+
+
+def test_what_machines_need_is_made_once_and_ahead(
+    backend: AzureBackend, config: AzureConfig, cloud: AzureCloud
+) -> None:
+    said = backend.prepare("")
+    assert config.regions[0] in said
+    made = cloud.calls("role_assignments")
+    assert made == 1 and backend.prepare("") == said
+    backend.create(Launch(key="k", offer=backend.offers(Requirements())[0]))
+    assert cloud.calls("role_assignments") == made
+    named = config.model_copy(update={"identity": NO_IDENTITY})
+    assert AzureBackend(named, backend.home, "me", "").prepare("") == ""
+
+
+def test_the_role_that_is_printed_is_for_the_subscription(backend: AzureBackend, config: AzureConfig) -> None:
+    least = backend.permissions("az://runs")
+    assert json.loads(least.document)["AssignableScopes"] == [f"/subscriptions/{config.subscription}"]
+    assert "az role definition create" in least.apply
 
 
 def test_a_subscription_that_is_disabled(backend: AzureBackend, cloud: AzureCloud) -> None:

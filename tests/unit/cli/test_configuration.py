@@ -18,7 +18,7 @@ from tests.unit.cli.conftest import Backstage, Result
 
 Call = Callable[..., Result]
 WRITTEN = {"path": "/h/config.yaml", "backup": "/h/config.yaml.bak", "changed": False, "kept": [], "notes": []}
-NONE = {"question": "", "many": False, "required": False, "default": "", "known": []}
+NONE = {"question": "", "many": False, "required": False, "default": "", "of_store": False, "known": []}
 
 
 def setting(key: str, **changes: Any) -> dict[str, Any]:
@@ -56,6 +56,7 @@ def stage(server: Backstage) -> Backstage:
     show(server, project("main"))
     server.answers["POST /logins"] = {"aws": [login("default")], "gcp": []}
     server.answers["PUT /configuration"] = WRITTEN
+    server.answers["POST /backends/aws/prepare"] = server.answers["POST /backends/gcp/prepare"] = {"text": ""}
     return server
 
 
@@ -104,7 +105,7 @@ def test_without_questions_it_takes_what_was_found(
 
 
 def test_only_what_must_be_is_asked(stage: Backstage, dstack: Call, answer: Callable[..., None]) -> None:
-    answer("", "r-2, r-1", "s3://b/x")
+    answer("", "s3://b/x", "r-2, r-1")
     code, _, err = dstack("config")
     assert code == 0, err
     assert err.count("]: ") == 3
@@ -116,7 +117,7 @@ def test_a_slip_is_told_with_the_nearest_spelling_and_asked_again(
     stage: Backstage, dstack: Call, answer: Callable[..., None]
 ) -> None:
     stage.answers["POST /logins"]["aws"].append(login("work"))
-    answer("asw", "aws", "3", "wokr", "work", "r-22", "r-2", "s4://b", "b/x", "s3://", "local")
+    answer("asw", "aws", "s4://b", "b/x", "s3://", "local", "3", "wokr", "work", "r-22", "r-2")
     code, _, err = dstack("config")
     assert code == 0, err
     for told in (
@@ -148,12 +149,12 @@ def test_the_default_profile_takes_the_setting_away(
 ) -> None:
     stage.answers["POST /logins"]["aws"].append(login("work"))
     show(stage, project("main", backend("aws", profile="work")))
-    answer("", "default", "", "")
+    answer("", "", "default", "")
     assert dstack("config").code == 0
     assert asked(stage)["settings"]["aws"]["profile"] == ""
 
 
-@pytest.mark.parametrize("lines", [(), ("",), ("", "r-1")])
+@pytest.mark.parametrize("lines", [(), ("",), ("", "local")])
 def test_an_end_in_the_middle_writes_nothing(
     stage: Backstage, dstack: Call, answer: Callable[..., None], lines: tuple[str, ...]
 ) -> None:
@@ -161,6 +162,27 @@ def test_an_end_in_the_middle_writes_nothing(
     code, _, err = dstack("config")
     assert (code, stage.bodies("PUT /configuration")) == (2, [])
     assert "nothing was written" in err
+
+
+def test_a_store_elsewhere_needs_its_clouds_login_too(
+    stage: Backstage, dstack: Call, answer: Callable[..., None]
+) -> None:
+    account = setting("account", question="Whose account", required=True, of_store=True)
+    show(stage, project("main"))
+    stage.answers["GET /api/configuration"]["clouds"] = [CLOUD, {**GCP, "settings": [PAYER, account]}]
+    answer("aws", "gs://b", "", "p-1", "", "a-1")
+    code, _, err = dstack("config")
+    assert code == 0 and "GCP can't do without" in err
+    assert asked(stage)["settings"]["gcp"] == {"project_id": "p-1", "account": "a-1"}
+
+
+def test_what_is_made_once_in_the_cloud_is_told(stage: Backstage, dstack: Call) -> None:
+    stage.answers["POST /backends/aws/prepare"] = {"text": "its role is there"}
+    assert "aws: its role is there\n" in dstack("config", "-y").err
+    refused = {"code": "NotAuthorized", "summary": "may not", "hint": "ask"}
+    stage.answers["POST /backends/aws/prepare"] = reply_json(refused, 502)
+    code, _, err = dstack("config", "-y")
+    assert (code, "warning: aws: may not (ask)\n" in err) == (0, True)
 
 
 def test_one_cloud_by_options(stage: Backstage, dstack: Call) -> None:

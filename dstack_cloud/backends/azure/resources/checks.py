@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dstack_cloud.backends.azure.client import SUBSCRIPTIONS_VERSION, AzureClient
 from dstack_cloud.backends.azure.errors import ASK_FOR_QUOTA, REACTIVATE
 from dstack_cloud.backends.azure.resources.identity import ROLE_VERSION, ROLES
 from dstack_cloud.backends.azure.resources.images import Catalogue
-from dstack_cloud.backends.azure.resources.policy import lacking, least_role, needed_actions
+from dstack_cloud.backends.azure.resources.policy import lacking, needed_actions
 from dstack_cloud.backends.azure.resources.quota import ALL, LOW_PRIORITY, Quota, Quotas
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.errors import BackendError
 
+LEAST = "make the role that `dstack config permissions azure` prints, and give it to the login"
 PROVIDERS = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.ManagedIdentity")
 
 
@@ -34,8 +36,9 @@ class Checks:
             found += [self._provider(name) for name in PROVIDERS]
         except BackendError as wrong:
             return [_wrong(wrong)]
-        for region in regions:
-            found += self._region(region, places)
+        with ThreadPoolExecutor(len(regions)) as pool:
+            for some in pool.map(lambda region: list(self._region(region, places)), regions):
+                found += some
         return found
 
     def _subscription(self) -> Finding:
@@ -59,11 +62,8 @@ class Checks:
         store = f"az://{config.storage_account}" if config.storage_account else ""
         missing = lacking(needed_actions(config, store), answer.get("value", []))
         for action in missing:
-            yield Finding(False, f"the permission {action} is missing", "see the role below")
-        if missing:
-            role = least_role(config, self.client.subscription, store)
-            yield Finding(False, "a permission is missing", f"make this role, and give it to the login:\n{role}")
-        else:
+            yield Finding(False, f"the permission {action} is missing", LEAST)
+        if not missing:
             yield Finding(True, "all permissions that are needed")
 
     def _provider(self, name: str) -> Finding:

@@ -78,6 +78,13 @@ QUESTIONNAIRE = Questionnaire(
             default="eastus",
         ),
         Setting("service_principal", "a file as `az ad sp create-for-rbac` prints it; without it `az login` is used"),
+        Setting(
+            "storage_account",
+            "the account of the project's store",
+            "Azure storage account of the store",
+            required=True,
+            of_store=True,
+        ),
         Setting("tenant", "the directory to log in to, where the subscription's own isn't meant"),
         Setting("instance_types", "only these; wildcards are allowed (Standard_NC*)", many=True),
         Setting("resource_group", "how the names of the groups begin that hold all that is made"),
