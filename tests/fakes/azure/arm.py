@@ -185,7 +185,7 @@ class Arm:
             except Refusal as refused:
                 return refused.answer
             most = self._world.settings.page
-        return _page(_checked(answer, told, operation), request.call, most)
+        return _checked(_page(answer, request.call, most), told, operation)
 
 
 def _no_route(call: Call, methods: set[str]) -> Refusal:

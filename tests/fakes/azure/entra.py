@@ -26,8 +26,8 @@ class Entra:
         path = str(environ.get("PATH_INFO", ""))
         parts = path.strip("/").split("/")
         if path.endswith("/.well-known/openid-configuration"):
-            base = f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}/{parts[0]}"
-            return send(Answer(200, _endpoints(base)), start_response)
+            # Microsoft's library takes no other scheme, whatever this is reached by
+            return send(Answer(200, _endpoints(f"https://{environ['HTTP_HOST']}/{parts[0]}")), start_response)
         if len(parts) < 3 or parts[1] != "oauth2" or parts[-1] != "token":
             return self._app(environ, start_response)
         raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -54,6 +54,27 @@ def test_a_login_gives_a_token_that_is_good(azure: AzureCloud) -> None:
     assert ask(azure, "GET", f"{ROOT}/resourcegroups", token=old).code == "ExpiredAuthenticationToken"
 
 
+def test_microsofts_own_library_logs_in(azure: AzureCloud) -> None:
+    """It speaks TLS only; here its transport doesn't."""
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.core.pipeline.transport import RequestsTransport
+    from azure.identity import ClientSecretCredential
+
+    class Plain(RequestsTransport):  # type: ignore[misc]
+        def send(self, request: Any, **more: Any) -> Any:
+            request.url = request.url.replace("https://", "http://", 1)
+            return super().send(request, **more)
+
+    def token(secret: str) -> str:
+        where: Any = {"authority": azure.endpoint.replace("http://", "https://"), "disable_instance_discovery": True}
+        login = ClientSecretCredential(azure.tenant, azure.client, secret, transport=Plain(), **where)
+        return str(login.get_token("https://management.azure.com/.default").token)
+
+    assert ask(azure, "GET", f"{ROOT}/resourcegroups", token=token(azure.secret)).status == 200
+    with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
+        token("wrong")
+
+
 def define(cloud: AzureCloud, **changes: Any) -> str:
     permissions = [{"actions": ["Microsoft.Compute/virtualMachines/delete"], "notActions": []}]
     properties = {"roleName": "deleter", "type": "CustomRole", "permissions": permissions, "assignableScopes": [ROOT]}
