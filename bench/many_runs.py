@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def main() -> None:
         cloud.fail("RunInstances", "InsufficientInstanceCapacity", times=FULL)
         server = start(Path(folder), cloud, runs)
         try:
-            watch, report = follow(server, cloud)
+            watch, report = follow(server, cloud.calls)
         finally:
             server.kill()
             server.wait()
@@ -77,17 +78,22 @@ def start(home: Path, cloud: MotoCloud, runs: int) -> subprocess.Popen[bytes]:
     (home / ".aws").mkdir()
     keys = f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
     (home / ".aws" / "credentials").write_text(keys)
-    environment = {**os.environ, "HOME": str(home), "DSTACK_HOME": str(home)}
+    return launch(home, runs, HOME=str(home))
+
+
+def launch(home: Path, runs: int, **variables: str) -> subprocess.Popen[bytes]:
+    """The server of a state folder that has its configuration."""
+    environment = {**os.environ, "DSTACK_HOME": str(home), **variables}
     command = [PYTHON, "-m", "bench.paper_runners", str(home), str(runs)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 
 
-def follow(server: subprocess.Popen[bytes], cloud: MotoCloud) -> tuple[Watch, dict[str, Any]]:
+def follow(server: subprocess.Popen[bytes], calls: Callable[[], int]) -> tuple[Watch, dict[str, Any]]:
     watch, began = Watch(), time.monotonic()
     while server.poll() is None:
         if time.monotonic() - began > LIMIT_SECONDS:
-            raise SystemExit(f"not at its end after {LIMIT_SECONDS:.0f} s: {cloud_calls(cloud)}")
-        watch.calls.append((time.monotonic(), cloud.calls()))
+            raise SystemExit(f"not at its end after {LIMIT_SECONDS:.0f} s and {calls()} calls")
+        watch.calls.append((time.monotonic(), calls()))
         watch.memory = max(watch.memory, memory_of(server.pid))
         time.sleep(0.5)
     watch.seconds = time.monotonic() - began

@@ -163,7 +163,8 @@ def main(home: Path, count: int) -> None:
         instance["wrong"] or instance["ending"] for instance in launches if instance["wrong"] or instance["ending"]
     ]
     told = {text: endings.count(text) for text in sorted(set(endings))}
-    print(json.dumps({"statuses": [view["status"] for view in views], "endings": told}))
+    places = [instance["backend"] for instance in launches if instance["status"] == "terminated"]
+    print(json.dumps({"statuses": [view["status"] for view in views], "endings": told, "backends": places}))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,8 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     jobs = with_needs(chosen(context, project, request, drafts), run_name)
     values = drafting.values(workflow)
     needed = tuple(dict.fromkeys(name for each in workflows for name in providers.needs_env(each)))
-    offered = tuple(_with_offers(context, project, request, jobs))
+    left_out: dict[str, errors.BackendError] = {}
+    offered = tuple(_with_offers(context, project, request, jobs, left_out))
     return Plan(
         workflow=workflow,
         jobs=offered,
@@ -131,14 +132,20 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
             *_hidden(values),
             *_replaced(workflow, values),
             *_nothing_to_rebuild(request, jobs),
+            *_left_out(left_out),
         ),
     )
 
 
 def _with_offers(
-    context: Context, project: str, request: schemas.RunRequest, jobs: Sequence[PlannedJob]
+    context: Context,
+    project: str,
+    request: schemas.RunRequest,
+    jobs: Sequence[PlannedJob],
+    left_out: dict[str, errors.BackendError],
 ) -> Iterator[PlannedJob]:
-    """Jobs that ask for the same are offered the same, and it is asked for once."""
+    """Jobs that ask for the same are offered the same, and it is asked for once. `left_out` gets why backends offered nothing
+    where others did."""
     known: dict[Requirements, tuple[Offer, ...]] = {}
     for job in jobs:
         if job.reused is not None:
@@ -147,7 +154,9 @@ def _with_offers(
         spec = _with_backends(context, project, job.spec)
         if spec.requirements not in known:
             try:
-                known[spec.requirements] = tuple(_offers(context, project, spec))
+                offers, refusals = _offers(context, project, spec)
+                known[spec.requirements] = tuple(offers)
+                left_out.update(refusals)
             except errors.BackendError:
                 # whether a dependency runs at all is known only with the code
                 if request["code"] is not None or job is jobs[-1]:
@@ -187,12 +196,12 @@ def _with_backends(context: Context, project: str, spec: JobSpec) -> JobSpec:
     return spec.model_copy(update={"requirements": requirements})
 
 
-def _offers(context: Context, project: str, spec: JobSpec) -> list[Offer]:
+def _offers(context: Context, project: str, spec: JobSpec) -> tuple[list[Offer], dict[str, errors.BackendError]]:
     known = context.backends(project)
     offers, refusals = offers_of_all([known[name] for name in spec.requirements.backends], spec.requirements)
     if not offers:
         raise _no_offer(spec.requirements, list(refusals.values()))
-    return offers
+    return offers, refusals
 
 
 def _no_offer(requirements: Requirements, refusals: Sequence[errors.BackendError]) -> errors.DstackError:
@@ -205,6 +214,13 @@ def _no_offer(requirements: Requirements, refusals: Sequence[errors.BackendError
     return errors.InvalidConfiguration(
         f"no offer of {backends} fits what the workflow asks for", "ask for less, or configure another backend"
     )
+
+
+def _left_out(refusals: Mapping[str, errors.BackendError]) -> Iterator[str]:
+    """That a backend has nothing that fits is no news; that it couldn't be asked may cost money elsewhere."""
+    for name, refusal in refusals.items():
+        if not isinstance(refusal, errors.InvalidConfiguration):
+            yield f"{name} isn't used: {refusal.summary}{f' ({refusal.hint})' if refusal.hint else ''}"
 
 
 def _warnings(needed: Sequence[str], request: schemas.RunRequest) -> list[str]:

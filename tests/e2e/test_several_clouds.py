@@ -1,0 +1,114 @@
+"""One project on three emulated clouds at once: the cheapest is taken, and a job goes on where there is room."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import leftovers
+from tests.e2e import engine
+from tests.e2e.conftest import User, until
+from tests.e2e.test_aws import TRAIN, TRAINING
+from tests.fakes.clouds import FULL, NAMES, Clouds
+
+pytestmark = [pytest.mark.moto, pytest.mark.google, pytest.mark.azure, pytest.mark.sandbox]
+
+# of each cloud a small one and a larger one
+TYPES = {"aws": ["c5.large", "m5.large"], "gcp": ["e2-medium", "n2-standard-2"], "azure": ["Standard_D2s_v5"]}
+
+
+@pytest.fixture(scope="module")
+def clouds() -> Iterator[Clouds]:
+    engine.ensure_job_image()
+    engine.ensure_machine_image()
+    with Clouds(machines=True) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def on_three(user: User, clouds: Clouds) -> Iterator[None]:
+    configure(user, clouds)
+    yield
+    clouds.forgive()
+    user("stop", "--all", "--abort", "-y", code=None)
+    until(lambda: all(status in engine.GONE for status in engine.instances(user).values()))
+    until(lambda: clouds.held() == [])
+    labels = [cloud.label for cloud in clouds.each.values()]
+    until(lambda: bodies(labels) == [])
+
+
+def bodies(labels: list[str]) -> list[str]:
+    """Their containers and volumes in Docker."""
+    known = [text for text in leftovers.in_docker() if not text.startswith("network")]
+    return [text for text in known if any(label in text for label in labels)]
+
+
+def configure(user: User, clouds: Clouds) -> None:
+    """The home store is at AWS: machines of the others are lent credentials for it."""
+    person = user.home.parent / "person"
+    settings = clouds.settings(person)
+    for name, types in TYPES.items():
+        settings[name]["instance_types"] = types
+    project = {"backends": list(NAMES), "store": f"s3://{clouds.bucket()}", "settings": settings}
+    user.home.mkdir()
+    document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
+    (user.home / "config.yaml").write_text(json.dumps(document))
+    user.env["HOME"] = str(person)
+
+
+def offered(user: User, *more: str) -> list[dict[str, Any]]:
+    found: dict[str, Any] = json.loads(user("offers", "--json", *more).out)
+    assert found["refusals"] == []
+    assert {offer["backend"] for offer in found["offers"]} == set(NAMES) == set(found["priced_at"])
+    offers: list[dict[str, Any]] = found["offers"]
+    return offers
+
+
+def machines(user: User) -> list[dict[str, Any]]:
+    return [instance for job in user.runs()[0]["jobs"] for instance in job["instances"]]
+
+
+def read_until(process: subprocess.Popen[bytes], line: bytes) -> None:
+    assert process.stdout
+    stream = process.stdout
+    until(lambda: stream.readline() == line, patience=180)
+
+
+def test_a_spot_job_that_is_interrupted_on_one_cloud_goes_on_on_the_next_cheapest(user: User, clouds: Clouds) -> None:
+    prices = [offer["price"] for offer in offered(user, "--spot")]
+    assert prices == sorted(prices)
+    order = list(dict.fromkeys(offer["backend"] for offer in offered(user, "--spot")))
+    user.write("train.sh", TRAIN)
+    user.workflows(TRAINING)
+    process = user.start("run", "train")
+    read_until(process, b"step 5\n")
+    [first] = clouds.running(order[0])
+    assert first["market"] == "spot"
+    clouds.each[order[0]].fail(*FULL[order[0]])
+    clouds.each[order[0]].interrupt(first["id"], 20)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert [each["backend"] for each in machines(user) if each["status"] == "terminated"] == order[:2]
+    log = user("logs", user.runs()[0]["name"]).text.splitlines()
+    # a step that was under way may be there twice
+    steps = [int(line.split()[1]) for line in log if line.startswith("step")]
+    assert (set(steps), len(steps) <= 61) == (set(range(1, 61)), True)
+    assert "data came from the cache" in log
+
+
+def test_machines_elsewhere_are_lent_the_store_for_their_job_only(user: User, clouds: Clouds) -> None:
+    user.workflows("""
+        workflows:
+          - {name: hi, provider: bash, commands: [mkdir out, echo hi > out/x], artifacts: [out]}
+    """)
+    for name in ("gcp", "azure"):
+        before = clouds.aws.calls("GetFederationToken", "sts")
+        user("run", "hi", "--backend", name, "-d")
+        run = user.wait(user.runs()[0]["name"])
+        assert (run["status"], clouds.aws.calls("GetFederationToken", "sts") > before) == ("done", True)
+        assert "out/x" in user("artifacts", run["name"]).text
+    assert "the server carries" not in (user.home / "server.log").read_text()
