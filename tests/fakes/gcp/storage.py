@@ -145,7 +145,7 @@ class Storage:
         answer = self._s3.ask(task.request.verb, task.bucket, task.key, headers=_headers(task.request))
         if answer.status >= 400:
             return answer
-        generation = self._note(task, answer.headers.get("ETag", ""))
+        generation = self._generation_of(task, answer.headers.get("ETag", ""))
         if wanted is not None and wanted != str(generation):
             return refused(404, "The specified key does not exist.")
         return _with_generation(answer, generation)
@@ -205,6 +205,15 @@ class Storage:
         """As the S3 server has it now; 0 of what isn't there."""
         found = self._s3.ask("HEAD", task.bucket, task.key)
         return self._note(task, found.headers.get("ETag", "")) if found.status < 400 else 0
+
+    def _generation_of(self, task: _Task, etag: str) -> int:
+        """Of an answer that was read while others may have written."""
+        known = self._seen.get(task.name)
+        if known and known[1] == etag:
+            return known[0]
+        with self._locks[task.name]:
+            now = self._generation(task)
+            return now if self._seen.get(task.name, (0, ""))[1] == etag else next(self._next)
 
     def _note(self, task: _Task, etag: str) -> int:
         known = self._seen.get(task.name)

@@ -73,7 +73,10 @@ class World:
     def start(self, call: Call, target: str, kind: str, change: Change, fault: Fault | None = None) -> Json:
         """An operation, as it is at first."""
         seconds = self.settings.operation_delay
-        return self.operations.start(target, kind, call.caller.email, change, seconds=seconds, fault=fault)
+        operation = self.operations.start(target, kind, call.caller.email, change, seconds=seconds, fault=fault)
+        if target in self.resources:
+            operation["targetId"] = self.resources.get(target)["id"]
+        return operation
 
     def make_bucket(self, name: str) -> None:
         if self.shelves is not None:

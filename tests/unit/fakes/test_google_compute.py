@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -69,7 +70,9 @@ def test_the_answer_to_a_change_is_an_operation_that_takes_its_time(google: Goog
     assert (status, operation["status"], operation["operationType"]) == (200, "PENDING", "insert")
     assert state(google) == "PROVISIONING"
     google.reset()
-    assert launch(google)["status"] == "DONE"
+    operation = launch(google)
+    assert operation["status"] == "DONE"
+    assert operation["targetId"] == google.instances()[0]["id"]
     assert [each["status"] for each in ask(google, "GET", f"{COMPUTE}/zones/{ZONE}/operations")[1]["items"]] == ["DONE"]
 
 
@@ -152,6 +155,13 @@ def test_an_answer_that_is_lost_before_or_after_the_effect(google: GoogleCloud) 
         with pytest.raises(OSError):
             ask(google, "POST", INSTANCES, instance(), token=token)
         assert len(google.instances()) == after
+
+
+def test_an_answer_that_comes_late(google: GoogleCloud) -> None:
+    google.fail("instances.list", delay=0.5, times=1)
+    began = time.monotonic()
+    assert ask(google, "GET", INSTANCES)[0] == 200
+    assert time.monotonic() - began >= 0.5
 
 
 def test_errors_at_once_and_their_reasons(google: GoogleCloud) -> None:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import obstore
@@ -88,6 +89,23 @@ def test_the_same_content_again_is_another_generation(storing: GoogleCloud, shel
     assert (first["e_tag"], first["version"] < second["version"]) == (second["e_tag"], True)
     with pytest.raises(PreconditionError):
         obstore.put(objects, "a", b"two", mode={"version": first["version"]})
+
+
+def test_one_of_many_who_change_it_at_once_wins(storing: GoogleCloud, shelf: str) -> None:
+    objects = store(storing, shelf)
+    for _ in range(5):
+        seen = obstore.put(objects, "a", b"0")["version"]
+
+        def change(number: int, seen: Any = seen) -> bool:
+            obstore.get(objects, "a")
+            try:
+                obstore.put(objects, "a", str(number).encode(), mode={"version": seen})
+            except PreconditionError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(change, range(8))) == 1
 
 
 def test_in_parts_by_range_and_listed(storing: GoogleCloud, shelf: str) -> None:
