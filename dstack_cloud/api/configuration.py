@@ -14,6 +14,7 @@ class SettingView(TypedDict):
     """One setting of a cloud; see `backends.base.questions.Setting`. `of_store`: only where the store is in this cloud. `known`: the values there are, [] where nobody can tell."""
 
     key: str
+    option: str
     comment: str
     question: str
     many: bool

@@ -29,6 +29,7 @@ COMMANDS = {
     "runners": ("runners", "List your own machines and those in use"),
     "config": ("config", "Set up projects, backends and the store; check that they work"),
     "aws": ("cloud", "Set up AWS: `dstack aws config`"),
+    "gcp": ("cloud", "Set up Google Cloud: `dstack gcp config`"),
     "azure": ("cloud", "Set up Azure: `dstack azure config`"),
     "prune": ("prune", "Remove caches"),
     "rm": ("rm", "Remove a finished run with all it saved"),
@@ -37,7 +38,7 @@ COMMANDS = {
     "server": ("server", "Look at, start or stop the background server"),
 }
 ALIASES = {"status": "ps", "runs": "ps"}
-LATER = frozenset({"cost", "gcp"} | {"schedule", "stats", "sweep", "webhook"})
+LATER = frozenset({"cost", "schedule", "stats", "sweep", "webhook"})
 _OPTIONS = ("--help", "--version", "--debug")
 
 

@@ -144,7 +144,7 @@ class Wizard:
         if setting["required"] and not default:
             raise UsageError(
                 f"{cloud['title']}: nothing on this computer says which {setting['key']}",
-                f"say it: `dstack {cloud['name']} config --{_option(setting)} …`",
+                f"say it: `dstack {cloud['name']} config --{setting['option']} …`",
             )
         return _read(cloud, setting, default)
 
@@ -168,7 +168,7 @@ def shell(clouds: Sequence[CloudView]) -> dict[str, str]:
 
 def option_values(cloud: CloudView, given: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Settings by key, from the words of a command line by option name. Raises UsageError for those that there aren't."""
-    settings = {_option(setting): setting for setting in cloud["settings"]}
+    settings = {setting["option"]: setting for setting in cloud["settings"]}
     found: dict[str, Any] = {}
     for option, values in given.items():
         if option not in settings:
@@ -183,14 +183,9 @@ def option_values(cloud: CloudView, given: Mapping[str, Sequence[str]]) -> dict[
 def option_lines(cloud: CloudView) -> list[tuple[str, str]]:
     """For the help: each option and what it is."""
     return [
-        (f"--{_option(each)}", each["comment"] + ("; may be given again" if each["many"] else ""))
+        (f"--{each['option']}", each["comment"] + ("; may be given again" if each["many"] else ""))
         for each in cloud["settings"]
     ]
-
-
-def _option(setting: SettingView) -> str:
-    key = setting["key"].replace("_", "-")
-    return key.removesuffix("s") if setting["many"] else key
 
 
 def _fits(login: LoginView, settings: Mapping[str, Any]) -> bool:

@@ -134,8 +134,11 @@ def _cloud(name: str, asked: Questionnaire) -> api.CloudView:
 
 
 def _setting(setting: Setting, asked: Questionnaire) -> api.SettingView:
+    """The option of a list is given again for each of its values, so it has the name of one."""
+    option = setting.key.replace("_", "-")
     return {
         "key": setting.key,
+        "option": setting.option or (option.removesuffix("s") if setting.many else option),
         "comment": setting.comment,
         "question": setting.question,
         "many": setting.many,

@@ -15,9 +15,12 @@ from tests.fakes.aws import REGION, SECRET_KEY, MotoCloud
 from tests.fakes.aws.fixtures import any_moto, moto
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.azure.fixtures import any_azure, azure
+from tests.fakes.gcp import REGION as EUROPE
+from tests.fakes.gcp import GoogleCloud
+from tests.fakes.gcp.fixtures import any_google, google
 from tests.unit.azure.conftest import write_principal
 
-__all__ = ["any_azure", "any_moto", "azure", "moto"]  # fixtures
+__all__ = ["any_azure", "any_google", "any_moto", "azure", "google", "moto"]  # fixtures
 
 MINE = """\
 # what I wrote
@@ -151,22 +154,29 @@ def test_check_and_permissions_on_an_emulated_aws(user: User, moto: MotoCloud) -
 
 
 @pytest.mark.azure
+@pytest.mark.google
 @pytest.mark.moto
-def test_two_clouds_in_one_project(user: User, person: Path, moto: MotoCloud, azure: AzureCloud) -> None:
+def test_three_clouds_in_one_project(
+    user: User, person: Path, moto: MotoCloud, azure: AzureCloud, google: GoogleCloud
+) -> None:
     user("aws", "config", "--region", REGION, "--profile", "", "--endpoint", moto.endpoint, "-y")
     login = ["--service-principal", write_principal(person / "sp.json", azure), "--subscription", azure.subscription]
     said = user("azure", "config", *login, "--region", LOCATION, "--endpoint", azure.endpoint, "-y").err
     assert "azure: the machines' identity and its role are there" in said
-    assert "runs on aws, azure from now on, for money" in said
+    key = google.key_file()
+    (person / "key.json").write_text(json.dumps(key))
+    login = ["--credentials", str(person / "key.json"), "--project-id", key["project_id"]]
+    said = user("gcp", "config", *login, "--region", EUROPE, "--endpoint", google.endpoint, "-y").err
+    assert "gcp: the machines' service account dstack-" in said
+    assert "runs on aws, azure, gcp from now on, for money" in said
     assert azure.secret not in config(user).read_text()
     [main] = json.loads(user("config", "list", "--json").out)
-    assert [each["credential"].partition(" (")[0] for each in main["backends"]] == [
-        "profile default",
-        "service principal",
-    ]
+    found = [each["credential"].partition(" (")[0] for each in main["backends"]]
+    assert found == ["profile default", "service principal", f"key of {key['client_email']}"]
     lines = user("config", "check", code=None).text.splitlines()
-    assert any(line.startswith("ok    azure: ") and LOCATION in line for line in lines)
-    assert any(line.startswith("ok    aws: ") and REGION in line for line in lines)
+    for cloud, region in (("aws", REGION), ("azure", LOCATION), ("gcp", EUROPE)):
+        assert any(line.startswith(f"ok    {cloud}: ") and region in line for line in lines)
     assert json.loads(user("config", "permissions", "azure").out)["IsCustom"]
     user("config", "delete", "azure", "-y")
-    assert [each["name"] for each in json.loads(user("config", "list", "--json").out)[0]["backends"]] == ["aws"]
+    user("config", "delete", "gcp", "-y")
+    assert list(yaml.safe_load(config(user).read_text())["projects"]["main"]["settings"]) == ["aws"]

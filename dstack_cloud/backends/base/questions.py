@@ -34,7 +34,7 @@ class Login:
 class Setting:
     """`key` as config.yaml has it. `question` is what a person is asked, "": only an option sets it. `comment` goes above it in
     the file. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said.
-    `of_store`: asked only where the home store is in this cloud."""
+    `of_store`: asked only where the home store is in this cloud. `option` is the name on the command line where `key` won't do."""
 
     key: str
     comment: str
@@ -43,6 +43,7 @@ class Setting:
     required: bool = False
     default: str = ""
     of_store: bool = False
+    option: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
+from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
 from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_account, translated
@@ -18,15 +19,21 @@ from dstack_cloud.backends.gcp.resources.checks import Checks
 from dstack_cloud.backends.gcp.resources.fleet import Fleet
 from dstack_cloud.backends.gcp.resources.identity import Identity, lack_of_account
 from dstack_cloud.backends.gcp.resources.images import Catalogue
+from dstack_cloud.backends.gcp.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.gcp.resources.machine import Place
 from dstack_cloud.backends.gcp.resources.network import Network
 from dstack_cloud.backends.gcp.resources.operations import Operations
+from dstack_cloud.backends.gcp.resources.policy import least_role
 from dstack_cloud.backends.gcp.resources.quotas import Quotas
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
 
 log = logging.getLogger(__name__)
 
+APPLY = (
+    "gcloud iam roles create dstackCloud --project=PROJECT --file=role.yaml, then gcloud projects add-iam-policy-binding PROJECT "
+    "--member=user:EMAIL --role=projects/PROJECT/roles/dstackCloud"
+)
 # A zone says within seconds whether it has the machine. One that takes longer is followed by whoever looks at the machine.
 CREATE_SECONDS = 60.0
 
@@ -35,6 +42,7 @@ class GcpBackend:
     """Implements `backends.base.Backend`. A machine's ref is "zone/name". Nothing is imported or asked before its first call."""
 
     name = NAME
+    questionnaire = QUESTIONNAIRE
 
     def __init__(self, config: GcpConfig, home: Path, installation: str, default_image: str) -> None:
         """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
@@ -72,6 +80,15 @@ class GcpBackend:
     def validate(self) -> list[Finding]:
         found = Checks(self._client, self._network, self._images, self._quotas).findings()
         return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+
+    def permissions(self, store: str) -> Permissions:
+        return Permissions(least_role(self._config, store), APPLY)
+
+    def prepare(self, store: str) -> str:
+        """Ahead of the first launch: what a service account may do takes minutes to have an effect."""
+        if self._config.service_account:
+            return ""
+        return f"the machines' service account {self._identity.account(store)} is there"
 
     def offers(self, requirements: Requirements) -> list[Offer]:
         if requirements.gpu is not None and requirements.gpu.count:

@@ -22,10 +22,11 @@ NONE = {"question": "", "many": False, "required": False, "default": "", "of_sto
 
 
 def setting(key: str, **changes: Any) -> dict[str, Any]:
-    return {"key": key, "comment": f"about {key}", **NONE, **changes}
+    option = key.replace("_", "-")
+    return {"key": key, "option": option, "comment": f"about {key}", **NONE, **changes}
 
 
-REGIONS = setting("regions", question="Regions", many=True, default="r-1", known=["r-1", "r-2"])
+REGIONS = setting("regions", option="region", question="Regions", many=True, default="r-1", known=["r-1", "r-2"])
 CLOUD = {"name": "aws", "title": "AWS", "scheme": "s3", "nothing": "log in", "reads": ["READ_ME"], "unused": ["KEY_ID"],
          "settings": [setting("profile", question="Profile"), REGIONS, setting("endpoint"), setting("ssh_from", many=True)]}  # fmt: skip
 PAYER = setting("project_id", question="Which pays", required=True)

@@ -70,7 +70,9 @@ QUESTIONNAIRE = Questionnaire(
     scheme="gs",
     settings=(
         Setting("credentials", "the file of a service account's key; without it the application-default login is used"),
-        Setting("project", "the Google Cloud project that pays", "Google Cloud project", required=True),
+        Setting(
+            "project", "the Google Cloud project that pays", "Google Cloud project", required=True, option="project-id"
+        ),
         Setting(
             "regions",
             "where machines are looked for: the cheapest zone wins",
