@@ -14,7 +14,7 @@ from dstack_cloud.cli.asking import somebody_is_there
 from dstack_cloud.cli.failures import say
 from dstack_cloud.client import Client
 from dstack_cloud.domain.spelling import unknown
-from dstack_cloud.errors import BackendError, NotAvailableYet, UsageError
+from dstack_cloud.errors import DstackError, NotAvailableYet, UsageError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.configuration import CloudView, ConfigurationView, ProjectView, WrittenView
@@ -89,7 +89,7 @@ def _prepare(client: Client, backend: str) -> None:
     try:
         if made := client.configuration.prepare(backend):
             say(f"{backend}: {made}")
-    except BackendError as wrong:
+    except DstackError as wrong:
         say(f"warning: {backend}: {wrong.summary}" + (f" ({wrong.hint})" if wrong.hint else ""))
 
 

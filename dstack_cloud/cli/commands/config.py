@@ -169,7 +169,7 @@ def _backend(backend: BackendView) -> str:
 def _credential(backend: BackendView) -> str:
     if not backend["found"]:
         return f"none found: {backend['credential']}"
-    return backend["credential"] or "needs none"
+    return backend["credential"] or "-"
 
 
 def _settings(backend: BackendView) -> str:

@@ -242,7 +242,7 @@ def test_list(stage: Backstage, dstack: Call) -> None:
     lines = [" ".join(line.split()) for line in dstack("config", "list").out.splitlines()]
     assert lines[1] == "main (in use) aws profile default (~/.aws/x) r-1, vpc a folder here"
     assert lines[2] == "gcp (only where it is named) none found: log in -"
-    assert lines[3] == "team local needs none - s3://b"
+    assert lines[3] == "team local - - s3://b"
     assert json.loads(dstack("config", "list", "--json").out)[1]["name"] == "team"
 
 

@@ -44,6 +44,12 @@ def test_machines_are_listed_while_they_may_cost_money(site: Site) -> None:
     assert (machine["run"], machine["status"], machine["price"]) == (run["name"], "requested", 2.0)
 
 
+def test_a_dash_is_the_project_in_use(site: Site) -> None:
+    run = site.submit()["name"]
+    assert site.ask("GET", f"/api/projects/-/runs/{run}").json()["project"] == "main"
+    assert site.ask("GET", "/api/projects/-x/runs").status == 404
+
+
 def test_who_asks_for_a_project_that_is_not_there(site: Site) -> None:
     for path in ("instances", "instances?orphans=1", "runners", "findings"):
         assert site.ask("GET", f"/api/projects/none/{path}").status == 404
