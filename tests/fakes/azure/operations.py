@@ -5,7 +5,6 @@ https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
@@ -27,8 +26,7 @@ def begin(
     fault = request.fault
     if fault and fault.later:
         operation.failure = fault.code, fault.message or fault.code
-    if fault and fault.stuck:
-        operation.due = math.inf
+    operation.stuck = bool(fault and fault.stuck)
     return operation
 
 

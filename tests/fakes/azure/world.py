@@ -73,7 +73,8 @@ class Resource:
 
 @dataclass
 class Operation:
-    """One that takes its time. `due`: the monotonic second when it ends; `effect` is done then, or `setback` if it fails."""
+    """One that takes its time. `due`: the monotonic second when it ends; `effect` is done then, or `setback` if it fails. `stuck`:
+    it never ends, whatever becomes of the machine that it waits for."""
 
     id: str
     namespace: str
@@ -84,9 +85,10 @@ class Operation:
     setback: Callable[[], None] | None = None
     failure: tuple[str, str] | None = None
     ended: bool = False
+    stuck: bool = False
 
     def end(self) -> None:
-        if not self.ended:
+        if not self.ended and not self.stuck:
             self.ended = True
             if follow := self.setback if self.failure else self.effect:
                 follow()

@@ -78,6 +78,50 @@ def test_an_operation_that_never_ends(azure: AzureCloud) -> None:
     assert settled(azure, launch(azure, "other"))["status"] == "Succeeded"
 
 
+def test_a_deletion_that_fails_or_never_ends(azure: AzureCloud) -> None:
+    prepare(azure)
+    launch(azure)
+    azure.fail("virtual_machines.delete", "InternalExecutionError", later=True, times=1)
+    told = settled(azure, ask(azure, "DELETE", f"{MACHINES}/vm"))
+    assert (told["status"], power(azure), len(azure.held())) == ("Failed", "running", 4)
+    azure.fail("virtual_machines.delete", stuck=True, times=1)
+    assert settled(azure, ask(azure, "DELETE", f"{MACHINES}/vm"))["status"] == "InProgress"
+    assert ask(azure, "GET", f"{MACHINES}/vm").body["properties"]["provisioningState"] == "Deleting"
+    ask(azure, "DELETE", f"{MACHINES}/vm")
+    assert azure.held() == []
+
+
+def test_a_machine_is_changed_in_its_tags_only(azure: AzureCloud) -> None:
+    prepare(azure)
+    launch(azure)
+    assert ask(azure, "PATCH", f"{MACHINES}/vm", {"tags": {"owner": "you"}}).status == 200
+    assert ask(azure, "GET", f"{MACHINES}/vm").body["tags"] == {"owner": "you"}
+    assert refused(azure, "PATCH", f"{MACHINES}/vm", {"location": "westus2"}) == "400 BadRequest"
+    spot = {"properties": {"priority": "Spot"}}
+    assert refused(azure, "PATCH", f"{MACHINES}/vm", spot) == "409 PropertyChangeNotAllowed"
+
+
+def test_a_disk_of_its_own(azure: AzureCloud) -> None:
+    prepare(azure)
+    disk = f"{GROUP}/providers/Microsoft.Compute/disks/mine"
+    assert refused(azure, "PUT", disk, {"location": "eastus", "properties": {}}) == "400 InvalidParameter"
+    empty = {"creationData": {"createOption": "Empty"}}
+    assert refused(azure, "PUT", disk, {"location": "eastus", "properties": empty}) == "400 InvalidParameter"
+    made = ask(azure, "PUT", disk, {"location": "eastus", "properties": {**empty, "diskSizeGB": 64}})
+    assert (made.status, azure.held()) == (201, [f"disk {disk}"])
+    assert ask(azure, "DELETE", disk).status == 202
+    assert azure.held() == []
+
+
+def test_an_eviction_without_deletion_deallocates(azure: AzureCloud) -> None:
+    prepare(azure)
+    launch(azure, spot=True, properties__evictionPolicy="Deallocate")
+    assert ask(azure, "POST", f"{MACHINES}/vm/simulateEviction").status == 204
+    until(lambda: power(azure) == "deallocated")
+    assert ask(azure, "POST", f"{MACHINES}/vm/start").status == 202
+    assert power(azure) == "running"
+
+
 def test_no_capacity_by_type_zone_and_market(azure: AzureCloud) -> None:
     prepare(azure)
     azure.fail(CREATE, "ZonalAllocationFailed", market="spot", zone="1")
