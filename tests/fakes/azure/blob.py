@@ -19,8 +19,7 @@ from tests.fakes.azure import directory
 from tests.fakes.azure.azurite import ACCOUNT, KEY
 from tests.fakes.azure.calls import App, Environ, StartResponse
 from tests.fakes.azure.directory import STORAGE
-from tests.fakes.azure.groups import SUBSCRIPTION_ID
-from tests.fakes.azure.world import Resource, World
+from tests.fakes.azure.world import SUBSCRIPTION_ID, Resource, World
 
 GROUP = f"{SUBSCRIPTION_ID}/resourceGroups/storage"
 STORAGE_ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/{ACCOUNT}"

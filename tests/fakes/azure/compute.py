@@ -5,6 +5,7 @@ https://learn.microsoft.com/en-us/rest/api/compute/virtual-machines
 
 from __future__ import annotations
 
+import base64
 import copy
 import math
 import time
@@ -13,10 +14,11 @@ from collections.abc import Callable, Mapping
 from tests.fakes.azure import images, machines, operations, orders, quotas
 from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
-from tests.fakes.azure.groups import SUBSCRIPTION_ID, check_tags
+from tests.fakes.azure.envelope import check_tags
+from tests.fakes.azure.fleet import Fleet
 from tests.fakes.azure.identities import check_identity, described
 from tests.fakes.azure.orders import MACHINES
-from tests.fakes.azure.world import Life, Operation, Resource, World
+from tests.fakes.azure.world import SUBSCRIPTION_ID, Life, Operation, Resource, World
 from tests.fakes.bodies import Birth
 
 VM = "compute.VirtualMachine"
@@ -63,7 +65,7 @@ def _begin_creation(world: World, request: Request, life: Life) -> Operation:
         identities = ((life.asked.get("identity") or {}).get("userAssignedIdentities")) or {}
         identity = next(iter(identities), "")
         world.machines.boot(
-            Birth(life.id, life.region, life.zone, life.type, life.spot, quotas.decoded(data), identity)
+            Birth(life.id, life.region, life.zone, life.type, life.spot, base64.b64decode(data).decode(), identity)
         )
     return operation
 
@@ -173,8 +175,6 @@ def _power(state: str) -> Callable[[World, Request], Answer]:
 
 def _evict(world: World, request: Request) -> Answer:
     """The simulation of an eviction that the real one has; within half an hour there, at once here."""
-    from tests.fakes.azure.fleet import Fleet
-
     found = world.get(request.id.rpartition("/")[0], MACHINES)
     life = life_of(world, found)
     if not life.spot:

@@ -12,13 +12,10 @@ from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.catalogue import LOCATIONS
 from tests.fakes.azure.directory import TENANT
-from tests.fakes.azure.world import ALWAYS, DELETED, NAMESPACES, SUBSCRIPTION, Resource, World
+from tests.fakes.azure.envelope import check_location, check_tags
+from tests.fakes.azure.world import ALWAYS, DELETED, NAMESPACES, SUBSCRIPTION, SUBSCRIPTION_ID, Resource, World
 
 GROUP = "Microsoft.Resources/resourceGroups"
-SUBSCRIPTION_ID = f"/subscriptions/{SUBSCRIPTION}"
-# https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/tag-resources#limitations
-MOST_TAGS, LONGEST_TAG, LONGEST_VALUE = 50, 512, 256
-RESERVED = re.compile(r"[<>%&\\?/\x00-\x1f]")
 # whose types can be made, and which
 KINDS = {
     "Microsoft.Compute": ("virtualMachines", "disks"),
@@ -27,32 +24,6 @@ KINDS = {
     "Microsoft.Authorization": ("roleAssignments", "roleDefinitions"),
     ALWAYS: ("resourceGroups", "subscriptions"),
 }
-
-
-def check_location(location: object, type: str) -> str:
-    """Its name as Azure writes it. Raises Refusal."""
-    if not location:
-        raise Refusal("LocationRequired", "The location property is required for this definition.")
-    name = str(location).replace(" ", "").lower()
-    if name not in LOCATIONS:
-        known = ",".join(sorted(LOCATIONS))
-        why = f"The provided location '{location}' is not available for resource type '{type}'. List of available regions for the resource type is '{known}'."
-        raise Refusal("LocationNotAvailableForResourceType", why)
-    return name
-
-
-def check_tags(tags: object) -> None:
-    """Raises Refusal."""
-    if not isinstance(tags, dict):
-        return
-    if len(tags) > MOST_TAGS:
-        raise Refusal("TooManyTags", f"Specified tag count {len(tags)} exceeded the maximum tag count of {MOST_TAGS}.")
-    for name, value in tags.items():
-        if RESERVED.search(name):
-            why = f"The tag names '{name}' have reserved characters '<,>,%,&,\\,?,/' or control characters."
-            raise Refusal("InvalidTagNameCharacters", why)
-        if not 1 <= len(name) <= LONGEST_TAG or len(str(value)) > LONGEST_VALUE:
-            raise Refusal("InvalidTagValue", f"The tag '{name}' has too long a name or value.")
 
 
 def _put(world: World, request: Request) -> Answer:

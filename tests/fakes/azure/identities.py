@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.directory import MANAGEMENT, STORAGE, TENANT, Assignment, Principal, Role, token
-from tests.fakes.azure.groups import SUBSCRIPTION_ID, check_location, check_tags
-from tests.fakes.azure.world import NAMESPACES, Resource, World
+from tests.fakes.azure.envelope import check_location, check_tags
+from tests.fakes.azure.world import NAMESPACES, SUBSCRIPTION_ID, Resource, World
 
 IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 ROLES = f"{SUBSCRIPTION_ID}/providers/Microsoft.Authorization/roleDefinitions"

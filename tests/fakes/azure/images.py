@@ -8,8 +8,8 @@ from __future__ import annotations
 from tests.fakes.azure.arm import Handler, Request
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.catalogue import IMAGES, VERSIONS
-from tests.fakes.azure.groups import SUBSCRIPTION_ID, check_location
-from tests.fakes.azure.world import World
+from tests.fakes.azure.envelope import check_location
+from tests.fakes.azure.world import SUBSCRIPTION_ID, World
 
 
 def _place(request: Request) -> tuple[str, str]:

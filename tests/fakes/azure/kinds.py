@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tests.fakes.azure import operations
 from tests.fakes.azure.arm import Handler, Request
 from tests.fakes.azure.calls import Answer, Json, Refusal
-from tests.fakes.azure.groups import SUBSCRIPTION_ID, check_location, check_tags
-from tests.fakes.azure.world import Resource, World
+from tests.fakes.azure.envelope import check_location, check_tags
+from tests.fakes.azure.world import SUBSCRIPTION_ID, Resource, World
 
 Prepare = Callable[[World, Resource], None]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tests.fakes.azure import catalogue, retail
 from tests.fakes.azure.calls import Json, Refusal
 from tests.fakes.azure.catalogue import IMAGES, LOCATIONS, SIZES, VERSIONS, Size
-from tests.fakes.azure.groups import check_location, check_tags
+from tests.fakes.azure.envelope import check_location, check_tags
 
 MACHINES = "Microsoft.Compute/virtualMachines"
 LONGEST_CUSTOM_DATA = 87_380

@@ -5,7 +5,6 @@ https://learn.microsoft.com/en-us/azure/quotas/per-vm-quota-requests and …/quo
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ from tests.fakes.azure import catalogue, machines
 from tests.fakes.azure.arm import Handler, Request
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.catalogue import FAMILIES, LOCATIONS, SIZES, Size
-from tests.fakes.azure.groups import check_location
+from tests.fakes.azure.envelope import check_location
 from tests.fakes.azure.orders import Order
 from tests.fakes.azure.world import World
 
@@ -117,11 +116,6 @@ def _sku(size: Size, location: str) -> Json:
         "locationInfo": [{"location": location, "zones": zones, "zoneDetails": []}],
         "capabilities": [{"name": name, "value": str(value)} for name, value in capabilities.items()],
     }
-
-
-def decoded(data: str) -> str:
-    """What cloud-init reads of custom data."""
-    return base64.b64decode(data).decode()
 
 
 HANDLERS: dict[str, Handler] = {"usage.list": _usages, "resource_skus.list": _skus}

@@ -17,6 +17,7 @@ from tests.fakes.azure.faults import FaultBook
 from tests.fakes.bodies import Machines
 
 SUBSCRIPTION = "5d5c5b5a-0000-4000-8000-00000000abcd"
+SUBSCRIPTION_ID = f"/subscriptions/{SUBSCRIPTION}"
 NAMESPACES = ("Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ManagedIdentity", "Microsoft.Network")
 ALWAYS = "Microsoft.Resources"
 DELETED = "deleted"
