@@ -28,7 +28,18 @@ _HINTS = {
     "RequestTimeTooSkewed": "this computer's clock is wrong by more than 15 minutes: set it",
     "AccessDenied": "the credentials need s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListBucket there",
     "SlowDown": "it asks for fewer requests; they are sent again",
+    # https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes and …/common-rest-api-error-codes
+    "ContainerNotFound": "make it, or correct the store's URL",
+    "AuthorizationPermissionMismatch": 'the login needs the role "Storage Blob Data Contributor" for the container',
+    "AuthorizationFailure": "the storage account's firewall doesn't let this computer in, or keys are switched off",
+    "AuthenticationFailed": "log in again (`az login`), or look at `service_principal` and this computer's clock",
+    "InvalidAuthenticationInfo": "log in again (`az login`), or look at `service_principal` and this computer's clock",
+    "NoAuthenticationInformation": "the account isn't open to everybody: look at the store's credentials",
+    "AccountIsDisabled": "the storage account is disabled: look at it in the portal",
+    "ServerBusy": "it asks for fewer requests; they are sent again",
 }
+# a bucket, as S3 and Google call it, and a container, as Azure does
+_MISSING = {"NoSuchBucket": "bucket", "ContainerNotFound": "container"}
 
 _LATER = "these are the store's own words; where it is its own trouble, it may work later"
 
@@ -90,7 +101,7 @@ def translated(target: Target, key: str, source: Source | None = None) -> Iterat
         if source is not None and error is source.error:
             raise
         code = _found("Code", error)
-        if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
+        if isinstance(error, FileNotFoundError) and code not in _MISSING:
             raise errors.NotFound(f"the store has no {key}") from error
         raise explain(target, key, error, code) from error
 
@@ -101,8 +112,8 @@ def explain(target: Target, key: str, error: Exception, code: str) -> errors.Sto
         return errors.StoreError(f"no way into the object store {target.url}: {refusal.summary}", refusal.hint)
     if code in _ELSEWHERE or "redirect without LOCATION" in str(error):
         return _elsewhere(target, _found("Region", error) or _ask_region(target))
-    if code == "NoSuchBucket":
-        return errors.StoreError(f"the bucket {target.bucket} doesn't exist", _HINTS[code])
+    if code in _MISSING:
+        return errors.StoreError(f"the {_MISSING[code]} {target.bucket} doesn't exist", _HINTS[code])
     if code:
         words = f"{code}: {_found('Message', error)}".removesuffix(": ")
         refused = isinstance(error, PermissionDeniedError)

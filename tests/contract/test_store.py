@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
@@ -17,6 +18,8 @@ from moto.server import ThreadedMotoServer
 from dstack_cloud import errors
 from dstack_cloud.storage.keys import to_key, to_path
 from dstack_cloud.storage.store import PART, ObjectStore, open_store
+from tests.fakes.azure.azurite import ACCOUNT
+from tests.fakes.azure.cloud import AzureCloud
 from tests.fakes.seaweed import Seaweed
 
 ODD_NAMES = [
@@ -277,6 +280,55 @@ class TestSeaweed(RemoteContract):
                 refused.put("a", b"1")
             assert caught.value.hint
             assert "other" not in f"{caught.value.summary} {caught.value.hint}"
+
+
+@pytest.fixture(scope="module")
+def blob() -> Iterator[AzureCloud]:
+    with AzureCloud(store=True) as cloud:
+        yield cloud
+
+
+@pytest.mark.azure
+@pytest.mark.azurite
+class TestBlob(RemoteContract):
+    """Azurite, with tokens of Entra ID."""
+
+    @pytest.fixture
+    def options(self, blob):
+        return {"account_name": ACCOUNT, "endpoint": f"{blob.endpoint}/{ACCOUNT}", "allow_http": "true"}
+
+    @pytest.fixture
+    def credentials(self, blob):
+        soon = datetime.now(timezone.utc) + timedelta(hours=1)
+        token = blob.token(audience="https://storage.azure.com")
+        return lambda: {"token": token, "expires_at": soon}
+
+    @pytest.fixture
+    def store(self, blob, options, credentials):
+        return open_store(f"az://{blob.make_container()}/team", options=options, credentials=credentials)
+
+    def test_credentials_can_be_asked_for(self, store, options):
+        def expired():
+            raise errors.NotAuthorized("the login has expired", "log in again")
+
+        refused = open_store(store_url(store), options=options, credentials=expired)
+        with pytest.raises(errors.StoreError, match="the login has expired") as caught:
+            refused.put("a", b"1")
+        assert caught.value.hint == "log in again"
+
+    def test_a_container_that_is_not_there_is_named(self, options, credentials):
+        nowhere = open_store("az://nowhere", options=options, credentials=credentials)
+        for ask in (lambda: nowhere.put("a", b"1"), lambda: nowhere.get("a"), lambda: list(nowhere.list(""))):
+            with pytest.raises(errors.StoreError, match="the container nowhere doesn't exist"):
+                ask()
+
+    def test_who_may_not_is_told_the_role(self, blob, store, options):
+        soon = datetime.now(timezone.utc) + timedelta(hours=1)
+        token = blob.token(blob.add_client("Microsoft.Compute/*"), "https://storage.azure.com")
+        lent = open_store(store_url(store), options=options, credentials=lambda: {"token": token, "expires_at": soon})
+        with pytest.raises(errors.StoreError, match="AuthorizationPermissionMismatch") as caught:
+            lent.put("a", b"1")
+        assert "Storage Blob Data Contributor" in caught.value.hint
 
 
 def write_forever(url: str) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
-from dstack_cloud.backends.azure.resources.machine import DELETING, Addresses, key_of, observe, power_of, state_of
+from dstack_cloud.backends.azure.resources.machine import (
+    DELETING,
+    SUCCEEDED,
+    Addresses,
+    key_of,
+    observe,
+    power_of,
+    state_of,
+)
 from dstack_cloud.backends.azure.resources.policy import OWNER_TAG
 from dstack_cloud.backends.base import Health, Observed, Owned
 from dstack_cloud.backends.base.batches import Batches
@@ -114,8 +122,7 @@ class Fleet:
         found = {each["name"]: each for each in listed if each["name"] in names}
         # lists lag behind: what isn't there is asked after by its name
         found |= {name: each for name in names - found.keys() if (each := self._one(region, name))}
-        if any(f"{region}/{name}" not in self._addresses for name in found):
-            self._learn_addresses(region)
+        addresses = self._addresses_of(region, found)
         for name in names:
             ref = f"{region}/{name}"
             if name not in found:
@@ -123,7 +130,17 @@ class Fleet:
                 continue
             machine = found[name]
             state = power_of(machine) or power.get(str(machine["id"]).lower(), "")
-            yield ref, observe(self._client.config, ref, machine, state, self._addresses.get(ref))
+            yield ref, observe(self._client.config, ref, machine, state, addresses.get(ref))
+
+    def _addresses_of(self, region: str, found: Mapping[str, Json]) -> Mapping[str, Addresses]:
+        """By ref. Once a machine is made, they stay what they are, and are asked for no more."""
+        refs = {f"{region}/{name}": machine for name, machine in found.items()}
+        if refs.keys() <= self._addresses.keys():
+            return self._addresses
+        read = self._read_addresses(region)
+        made = {ref for ref, machine in refs.items() if state_of(machine) == SUCCEEDED}
+        self._addresses.update({ref: each for ref, each in read.items() if ref in made})
+        return {**read, **self._addresses}
 
     def _one(self, region: str, name: str) -> Json | None:
         try:
@@ -135,21 +152,22 @@ class Fleet:
                 return None
             raise
 
-    def _learn_addresses(self, region: str) -> None:
-        """They stay what they are for as long as a machine lives."""
+    def _read_addresses(self, region: str) -> dict[str, Addresses]:
         network = self._client.network()
         public = {
             str(_property(each, "ipConfiguration").get("id", "")).lower(): str(_property(each, "ipAddress") or "")
             for each in self._all(region, network.public_ip_addresses.list) or []
             if _property(each, "ipConfiguration")
         }
+        read: dict[str, Addresses] = {}
         for nic in self._all(region, network.network_interfaces.list) or []:
             machine = str((_property(nic, "virtualMachine") or {}).get("id", ""))
             for place in (_property(nic, "ipConfigurations") or [])[:1]:
                 private = str(_property(place, "privateIPAddress") or "")
                 known = Addresses(private, public.get(str(place.get("id", "")).lower(), ""))
                 if machine and private and (known.public or not self._client.config.public_ip):
-                    self._addresses[f"{region}/{machine.rpartition('/')[2]}"] = known
+                    read[f"{region}/{machine.rpartition('/')[2]}"] = known
+        return read
 
     def _end(self, region: str, kind: str | None, name: str) -> None:
         """The machine takes its disk, its interface and its address with it."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import AzureConfig
+from dstack_cloud.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,14 @@ class BlobAccess:
 
 
 def blob_access(config: AzureConfig, url: str, options: Mapping[str, str]) -> BlobAccess:
-    """What `options` leave out comes from the settings: the storage account, an emulator's endpoint."""
+    """What `options` leave out comes from the settings: the storage account, an emulator's endpoint. Raises ConfigurationError."""
     merged = dict(options)
     if config.storage_account and not set(ACCOUNT_OPTIONS) & merged.keys():
         merged["account_name"] = config.storage_account
+    if not set(ACCOUNT_OPTIONS) & merged.keys():
+        raise ConfigurationError(
+            f"the store {url} names no storage account", "set `storage_account` in the project's `azure` settings"
+        )
     if config.endpoint and config.storage_account:
         merged.setdefault("endpoint", f"{config.endpoint}/{config.storage_account}")
     if merged.get("endpoint", "").startswith("http://"):

@@ -37,7 +37,7 @@ ENDED = {
     "deallocating": "it was deallocated",
     "deallocated": "it was deallocated",
 }
-DELETING, FAILED = "deleting", ("failed", "canceled")
+DELETING, SUCCEEDED, FAILED = "deleting", "succeeded", ("failed", "canceled")
 PROVISIONING_FAILED = "ProvisioningState/failed"
 
 
@@ -158,7 +158,7 @@ def observe(config: AzureConfig, ref: str, found: Json, power: str, addresses: A
     if power in ENDED:
         return Observed(ref, Health.STOPPED, detail=ENDED[power])
     address = _reached_at(config, addresses)
-    if not addresses or not address or (power or state) not in ("running", "succeeded"):
+    if not addresses or not address or (power or state) not in ("running", SUCCEEDED):
         return Observed(ref, Health.STARTING)
     return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22", address=addresses.private)
 

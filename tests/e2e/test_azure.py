@@ -1,0 +1,141 @@
+"""`dstack run` on an emulated Azure: virtual machines with sandbox machines behind them, Azurite for Blob storage; through the
+command line alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import leftovers
+from tests.e2e import engine
+from tests.e2e.conftest import User, until
+from tests.fakes.azure.azurite import ACCOUNT
+from tests.fakes.azure.cloud import LOCATION, AzureCloud
+from tests.fakes.azure.fixtures import any_whole_azure, whole_azure
+from tests.unit.azure.conftest import write_principal
+
+__all__ = ["any_whole_azure", "whole_azure"]  # fixtures
+
+pytestmark = [pytest.mark.azure, pytest.mark.azurite, pytest.mark.sandbox]
+
+TYPE = "Standard_D2s_v5"
+CREATE = "virtual_machines.create_or_update"
+TRAIN = """
+mkdir -p out
+step=$(cat out/step 2>/dev/null || echo 0)
+trap 'exit 143' TERM
+while [ $step -lt 40 ]; do
+    step=$((step + 1)); echo $step > out/step; echo "step $step"
+    sleep 0.3 & wait $!
+done
+"""
+TRAINING = """
+    workflows:
+      - name: train
+        provider: bash
+        commands: [bash train.sh]
+        artifacts: [out]
+        resources: {spot_policy: spot}
+"""
+
+
+def configure(user: User, cloud: AzureCloud, container: str, **azure: Any) -> None:
+    """Writes config.yaml; `azure` are settings of the backend. JSON is YAML."""
+    user.home.mkdir(exist_ok=True)
+    settings = {
+        "endpoint": cloud.endpoint,
+        "service_principal": write_principal(user.home / "principal.json", cloud),
+        "subscription": cloud.subscription,
+        "storage_account": ACCOUNT,
+        "regions": [LOCATION],
+        "instance_types": [TYPE],
+        **azure,
+    }
+    project = {"backends": ["azure"], "store": f"az://{container}", "settings": {"azure": settings}}
+    # what every sandbox machine has in its engine already
+    document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
+    (user.home / "config.yaml").write_text(json.dumps(document, indent=1))
+
+
+def attempts(user: User, name: str) -> list[str]:
+    return [each["status"] for job in user.run(name)["jobs"] for each in job["instances"]]
+
+
+def bodies(cloud: AzureCloud) -> list[str]:
+    """The cloud's containers and volumes in Docker."""
+    return [text for text in leftovers.in_docker() if cloud.label in text and not text.startswith("network")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images() -> None:
+    engine.ensure_job_image()
+    engine.ensure_machine_image()
+
+
+@pytest.fixture(autouse=True)
+def on_azure(user: User, whole_azure: AzureCloud) -> Iterator[None]:
+    configure(user, whole_azure, whole_azure.make_container())
+    yield
+    whole_azure.forgive()
+    user("stop", "--all", "--abort", "-y", code=None)
+    until(lambda: all(status in engine.GONE for status in engine.instances(user).values()))
+    until(lambda: whole_azure.held() == [])
+    until(lambda: bodies(whole_azure) == [])
+
+
+def test_a_job_that_fails_after_a_full_zone_and_nothing_is_left(user: User, whole_azure: AzureCloud) -> None:
+    whole_azure.fail(CREATE, "ZonalAllocationFailed", later=True, zone="1")
+    user.workflows("""
+        workflows:
+          - name: train
+            provider: bash
+            commands: [cat name.txt, mkdir out && echo weights > out/model.bin, exit 3, echo never]
+            artifacts: [out]
+    """)
+    user.write("name.txt", "here\n")
+    answer = user("run", "train", code=3)
+    assert answer.out == b"here\n"
+    [run] = user.runs()
+    user("artifacts", run["name"], "--output", "got")
+    assert (user.folder / "got/out/model.bin").read_text() == "weights\n"
+    assert "ZonalAllocationFailed" in user("ps", "-a", "-v").text
+    made = [each for each in whole_azure.instances() if each["zone"] != "1"]
+    assert [each["tags"]["dstack-run"] for each in made] == [run["name"]]
+
+
+def test_spot_training_goes_on_after_an_eviction(user: User, whole_azure: AzureCloud) -> None:
+    user.write("train.sh", TRAIN)
+    user.workflows(TRAINING)
+    process = user.start("run", "train")
+    assert process.stdout
+    until(lambda: process.stdout.readline() == b"step 5\n")
+    [first] = whole_azure.instances("running")
+    assert first["market"] == "spot"
+    whole_azure.interrupt(first["id"], 15)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    [run] = user.runs()
+    assert (run["status"], len(attempts(user, run["name"]))) == ("done", 2)
+    steps = [int(line.split()[1]) for line in user("logs", run["name"]).text.splitlines() if line.startswith("step")]
+    # a step that was under way may be there twice
+    assert (set(steps), len(steps) <= 41) == (set(range(1, 41)), True)
+
+
+def test_without_its_server_a_machine_finishes_and_deletes_itself(user: User, whole_azure: AzureCloud) -> None:
+    user.workflows("""
+        workflows:
+          - name: count
+            provider: bash
+            commands: ['for i in $(seq 1 40); do echo line $i; sleep 0.1; done', mkdir out, echo 1 > out/x]
+            artifacts: [out]
+    """)
+    name = user.submit("count")
+    user.wait_for_log(name, "line 5")
+    user.kill_server()
+    until(lambda: whole_azure.held() == [], patience=120)
+    assert user.wait(name)["status"] == "done"
+    assert user("logs", name).text.splitlines() == [f"line {n}" for n in range(1, 41)]
+    assert "out/x" in user("artifacts", name).text
