@@ -16,7 +16,6 @@ from bench.harness import Figure, show
 from bench.many_runs import MEMORY_MB, RUNS, Watch, follow, launch
 from tests.fakes.clouds import NAMES, Clouds
 
-TYPES = {"aws": ["m5.large", "c5.large"], "gcp": ["e2-medium", "n2-standard-2"], "azure": ["Standard_D2s_v5"]}
 # of all calls: refused before their effect, after it, and as too many
 BEFORE, AFTER, THROTTLED = 0.02, 0.02, 0.01
 # of those that make a machine: there is no capacity for it
@@ -43,12 +42,8 @@ def main() -> None:
 
 
 def configure(clouds: Clouds, home: Path, person: Path) -> None:
-    settings = clouds.settings(person)
-    for name, types in TYPES.items():
-        settings[name]["instance_types"] = types
     home.mkdir()
-    document = {"projects": {"main": {"backends": list(NAMES), "settings": settings}}}
-    (home / "config.yaml").write_text(json.dumps(document))
+    (home / "config.yaml").write_text(json.dumps({"projects": {"main": clouds.project(person)}}))
 
 
 def limit(clouds: Clouds, cpus: int) -> None:

@@ -42,7 +42,7 @@ home.mkdir()
 world = wire(home).scheduler.world
 offers_of_all([world.backend("main", name) for name in ("local", "ssh")], Requirements())
 reap(world)
-assert {"local", "ssh", "aws", "gcp"} <= set(world.backends["main"])
+assert {"local", "ssh", "aws", "gcp", "azure"} <= set(world.backends["main"])
 print(json.dumps(sorted(sys.modules)))
 """
 

@@ -17,9 +17,6 @@ from tests.fakes.clouds import FULL, NAMES, Clouds
 
 pytestmark = [pytest.mark.moto, pytest.mark.google, pytest.mark.azure, pytest.mark.sandbox]
 
-# of each cloud a small one and a larger one
-TYPES = {"aws": ["c5.large", "m5.large"], "gcp": ["e2-medium", "n2-standard-2"], "azure": ["Standard_D2s_v5"]}
-
 
 @pytest.fixture(scope="module")
 def clouds() -> Iterator[Clouds]:
@@ -50,10 +47,7 @@ def bodies(labels: list[str]) -> list[str]:
 def configure(user: User, clouds: Clouds) -> None:
     """The home store is at AWS: machines of the others are lent credentials for it."""
     person = user.home.parent / "person"
-    settings = clouds.settings(person)
-    for name, types in TYPES.items():
-        settings[name]["instance_types"] = types
-    project = {"backends": list(NAMES), "store": f"s3://{clouds.bucket()}", "settings": settings}
+    project = clouds.project(person, store=f"s3://{clouds.bucket()}")
     user.home.mkdir()
     document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
     (user.home / "config.yaml").write_text(json.dumps(document))

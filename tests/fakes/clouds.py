@@ -1,9 +1,18 @@
-"""AWS, Google Cloud and Azure at once, on this computer, and what a project says to use all three."""
+"""AWS, Google Cloud and Azure at once, on this computer, and what a project says to use all three.
+
+`python -m tests.fakes.clouds`: to try `dstack run` on them, without an account; ends with Ctrl+C. It needs what tests marked `sandbox`
+need: a Docker engine, and root for building the machines' image.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
+import signal
+import sys
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +34,21 @@ FULL = {
 }
 # in a cloud's own words
 RUNNING = {"aws": "running", "gcp": "RUNNING", "azure": "running"}
+# of each cloud some that a small job may run on
+TYPES = {"aws": ["c5.large", "m5.large"], "gcp": ["e2-medium", "n2-standard-2"], "azure": ["Standard_D2s_v5"]}
+TEXT = """
+Three clouds are emulated; their instances are sandbox machines: {endpoints}.
+In another terminal, in the folder of a workflow:
+
+    export DSTACK_HOME={home}/dstack HOME={home}
+    dstack offers --spot
+    dstack run NAME --spot
+
+To have a spot machine taken back (its id is the last part of what `dstack instances` shows):
+
+    curl -d '{{"id": "ID", "seconds": 20}}' ENDPOINT/_control/interrupt
+
+Ctrl+C here ends it, and everything that was made. Before that: `dstack stop --all -y && dstack server stop`."""
 # port 22 is opened for nobody: machines without bodies aren't logged in to, and this computer's public address needn't be asked for
 NOWHERE = ["192.0.2.1/32"]
 
@@ -77,6 +101,13 @@ class Clouds:
             },
         }
 
+    def project(self, person: Path, **more: Any) -> dict[str, Any]:
+        """A project on all three for config.yaml, with a few types only; its home store is at AWS."""
+        settings = self.settings(person)
+        for name, types in TYPES.items():
+            settings[name]["instance_types"] = types
+        return {"backends": list(NAMES), "settings": settings, **more}
+
     def slow_down(self, seconds: float) -> None:
         """Each call waits so long first, as on the way to a real cloud."""
         self.aws.fail("*", service="*", delay=seconds)
@@ -101,3 +132,28 @@ class Clouds:
         """No fault any more."""
         for cloud in self.each.values():
             cloud.forgive()
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="emulated-clouds-", ignore_cleanup_errors=True) as folder,
+        Clouds(machines=True) as clouds,
+    ):
+        home = Path(folder)
+        project = clouds.project(home, store=f"s3://{clouds.bucket()}")
+        document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
+        (home / "dstack").mkdir()
+        # its machines are on this computer's network: behind a company's proxy, they must trust it too
+        bundle = {"ca_bundle": path} if (path := os.environ.get("SSL_CERT_FILE")) else {}
+        (home / "dstack" / "config.yaml").write_text(json.dumps({**document, **bundle}, indent=1))
+        endpoints = ", ".join(f"{name} at {cloud.endpoint}" for name, cloud in clouds.each.items())
+        print(TEXT.format(endpoints=endpoints, home=shlex.quote(folder)), flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("ending it …", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
