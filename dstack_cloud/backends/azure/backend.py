@@ -27,17 +27,18 @@ from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Ob
 from dstack_cloud.backends.base.market import Market
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, Unavailable
+from dstack_cloud.errors import BackendError, InvalidConfiguration, QuotaExceeded, Unavailable
 
 APPLY = (
     "az role definition create --role-definition role.json, then "
     "az role assignment create --assignee LOGIN --role dstack-cloud --scope /subscriptions/SUBSCRIPTION"
 )
+NO_SUCH_IDENTITY = "FailedIdentityOperation"
 # what was found or made here before and isn't there any more
 VANISHED = (
     "ResourceGroupNotFound",
     "InvalidResourceReference",
-    "FailedIdentityOperation",
+    NO_SUCH_IDENTITY,
     "ResourceNotFound",
     "NotFound",
 )
@@ -115,18 +116,12 @@ class AzureBackend:
         offer = launch.offer
         name = machine.name_for(launch.key)
         ref = f"{offer.region}/{name}"
-        if self._operations.recall(name) == "":
-            # what is being made already counts among what is in use
-            self._quotas.check(offer, self._region(offer.region).family(offer.instance_type))
+        self._check_quota(offer, name)
         try:
             body = machine.request(self._config, self._installation, launch, self._place(launch))
             self._making.make(offer.region, name, body)
         except BackendError as refused:
-            if refused.cloud_code not in VANISHED:
-                raise
-            self._forget(offer.region)
-            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-            raise Unavailable(refused.summary, **words) from refused
+            raise self._told(offer.region, refused) from refused
         return ref
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
@@ -145,6 +140,27 @@ class AzureBackend:
         self._fleet.terminate(refs)
         for ref in refs:
             self._operations.forget(ref.partition("/")[2])
+
+    def _check_quota(self, offer: Offer, name: str) -> None:
+        """Raises QuotaExceeded. What is being made already counts among what is in use."""
+        if self._operations.recall(name):
+            return
+        try:
+            self._quotas.check(offer, self._region(offer.region).family(offer.instance_type))
+        except QuotaExceeded:
+            if not self._making.exists(offer.region, name):
+                raise
+
+    def _told(self, region: str, refused: BackendError) -> BackendError:
+        """What was found or made before, and isn't there any more, is looked for anew by who asks again."""
+        words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+        if refused.cloud_code not in VANISHED:
+            return refused
+        if refused.cloud_code == NO_SUCH_IDENTITY and self._config.identity:
+            hint = "name one that exists as `identity`, and that this login may give to machines"
+            return InvalidConfiguration(f"there is no identity {self._config.identity}", hint, **words)
+        self._forget(region)
+        return Unavailable(refused.summary, **words)
 
     def _place(self, launch: Launch) -> Place:
         region, images = launch.offer.region, self._config.images

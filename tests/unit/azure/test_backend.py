@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.resources.policy import needed_actions
 from dstack_cloud.backends.base import Health, Launch
+from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from dstack_cloud.errors import (
     BackendError,
     InvalidConfiguration,
@@ -44,6 +48,7 @@ def restarted(backend: AzureBackend, config: AzureConfig, installation: str) -> 
         ("QuotaExceeded", QuotaExceeded),
         ("AuthorizationFailed", NotAuthorized),
         ("ReadOnlyDisabledSubscription", NotAuthorized),
+        ("ExpiredAuthenticationToken", NotAuthorized),
         ("TooManyRequests", Throttled),
         ("ServiceUnavailable", Unavailable),
         ("MissingSubscriptionRegistration", InvalidConfiguration),
@@ -224,3 +229,84 @@ def test_an_address_that_changed_is_let_in(
     rules = backend._client.network().security_rules.list(f"dstack-{installation}-{LOCATION}", "dstack")
     (ssh,) = [each.as_dict() for each in rules if each.name == "ssh"]
     assert ssh["properties"]["sourceAddressPrefixes"] == ["198.51.100.0/24"]
+
+
+def test_the_least_role_is_enough_for_a_machines_whole_life(
+    backend: AzureBackend, config: AzureConfig, spot: Launch, cloud: AzureCloud, tmp_path: Path
+) -> None:
+    client = cloud.add_client(*needed_actions(config))
+    principal = write_principal(tmp_path / "least.json", cloud, client)
+    least = AzureBackend(config.model_copy(update={"service_principal": principal}), tmp_path / "l", "me", "")
+    assert [finding.text for finding in least.validate() if not finding.ok] == []
+    offer = least.offers(Requirements(spot_policy=SpotPolicy.SPOT))[0]
+    ref = least.create(replace(spot, offer=offer, nodes=2))
+    assert least.inspect([ref])[ref].health is Health.RUNNING
+    least.terminate([owned.ref for owned in least.list_owned()])
+    assert (cloud.held(), least.list_owned()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        "Microsoft.Resources/subscriptions/resourceGroups/write",
+        "Microsoft.Compute/virtualMachines/write",
+        "Microsoft.Network/virtualNetworks/write",
+        "Microsoft.Network/networkSecurityGroups/write",
+        "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+        "Microsoft.Authorization/roleDefinitions/write",
+        "Microsoft.Authorization/roleAssignments/write",
+    ],
+)
+def test_less_than_the_least_role_is_not_enough(
+    config: AzureConfig, launch: Launch, cloud: AzureCloud, tmp_path: Path, without: str
+) -> None:
+    client = cloud.add_client(*(action for action in needed_actions(config) if action != without))
+    principal = write_principal(tmp_path / "less.json", cloud, client)
+    less = AzureBackend(config.model_copy(update={"service_principal": principal}), tmp_path / "l", "me", "")
+    with pytest.raises(NotAuthorized, match=re.escape(f"the permission {without} is missing")):
+        less.create(launch)
+    assert cloud.held() == []
+
+
+def test_roles_and_identities_that_take_a_while(backend: AzureBackend, launch: Launch, cloud: AzureCloud) -> None:
+    cloud.set(role_seconds=300, principal_seconds=300)
+    ref = backend.create(launch)
+    assert backend.inspect([ref])[ref].health is Health.RUNNING
+    assert cloud.calls("role_assignments.create") == 1
+    backend.create(replace(launch, key="another"))
+    assert cloud.calls("role_assignments.create") == 1
+
+
+def test_an_eviction_in_the_middle_of_the_creation(backend: AzureBackend, spot: Launch, cloud: AzureCloud) -> None:
+    backend.terminate([backend.create(replace(spot, key="first"))])
+    cloud.fail(CREATE, "OperationPreempted", later=True)
+    cloud.set(operation_seconds=1.5)
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(backend.create, spot)
+        until_there = time.monotonic() + 10
+        while not cloud.instances("creating") and time.monotonic() < until_there:
+            time.sleep(0.05)
+        cloud.interrupt(cloud.instances("creating")[0]["id"], 0)
+        with pytest.raises(NoCapacity, match="taken back"):
+            making.result()
+    assert cloud.held() == []
+
+
+def test_a_quota_that_the_machine_itself_fills(backend: AzureBackend, launch: Launch, cloud: AzureCloud) -> None:
+    cloud.set(cores=launch.offer.machine.cpu)
+    cloud.fail(CREATE, cut=True, after=True, times=1)
+    with pytest.raises(Unavailable):
+        backend.create(launch)
+    again = AzureBackend(backend._config, backend.home, backend._installation, "")
+    ref = again.create(launch)
+    assert len(cloud.instances()) == 1
+    with pytest.raises(QuotaExceeded):
+        AzureBackend(backend._config, backend.home, backend._installation, "").create(replace(launch, key="more"))
+    again.terminate([ref])
+
+
+def test_an_identity_of_the_users_that_is_not_there(backend: AzureBackend, config: AzureConfig, launch: Launch) -> None:
+    identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/nope"
+    other = AzureBackend(config.model_copy(update={"identity": identity}), backend.home, "me", "")
+    with pytest.raises(InvalidConfiguration, match="there is no identity"):
+        other.create(launch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,10 @@ def test_a_reader_lacks_what_changes_something() -> None:
 def test_where_a_store_is() -> None:
     assert place_of("az://runs/team/a") == ("runs", "team/a/")
     assert place_of("az://runs") == ("runs", "")
+
+
+def test_the_page_shows_the_least_role() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/azure.md").read_text()
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    known = json.loads(least_role(AzureConfig(storage_account="a"), "0" * 8, "az://x"))
+    assert (set(shown["Actions"]), set(shown["DataActions"])) == (set(known["Actions"]), set(known["DataActions"]))

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.errors import KNOWN, failure, is_missing, translated
+from dstack_cloud.backends.azure.errors import failure, is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
 from dstack_cloud.backends.azure.resources.machine import failure_of, state_of
 from dstack_cloud.backends.azure.resources.operations import Operations
-from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Throttled, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,10 @@ class Making:
         except BackendError as failed:
             self._clear(region, name, failed)
             raise
+
+    def exists(self, region: str, name: str) -> bool:
+        """Whether Azure has a machine of that name. Raises BackendError."""
+        return self._machine(region, name, f"{region} {name}") is not None
 
     def _follow(self, region: str, name: str, url: str, where: str) -> None:
         deadline = time.monotonic() + self._seconds
@@ -87,13 +91,11 @@ class Making:
 
     def _failed(self, region: str, name: str, told: Json, where: str) -> BackendError:
         """What was evicted while it was made isn't there any more, whatever the operation calls it."""
-        if str(told.get("code", "")) not in KNOWN and self._machine(region, name, where) is None:
-            return NoCapacity(
-                f"the machine was taken back while it was made ({where})",
-                cloud_code=str(told.get("code", "")) or "Evicted",
-                cloud_message=str(told.get("message", "")),
-            )
-        return failure(told, where)
+        failed = failure(told, where)
+        if isinstance(failed, (InvalidConfiguration, Unavailable)) and self._machine(region, name, where) is None:
+            words = {"cloud_code": failed.cloud_code or "Evicted", "cloud_message": failed.cloud_message}
+            return NoCapacity(f"the machine was taken back while it was made ({where})", **words)
+        return failed
 
     def _clear(self, region: str, name: str, why: BackendError) -> None:
         """What couldn't be made may stay as a "Failed" machine, with its disk and its interface. After an unclear answer it may

@@ -26,6 +26,7 @@ _NAMES = uuid.UUID("7d7f4f0c-5f1f-4d0b-9d7e-6f2f0c3b8a51")
 _NETWORK = "Microsoft.Network"
 LOOK = (
     *("Microsoft.Resources/subscriptions/read", "Microsoft.Resources/subscriptions/resourceGroups/read"),
+    *("Microsoft.Resources/subscriptions/locations/read", "Microsoft.Resources/subscriptions/providers/read"),
     *("Microsoft.Authorization/permissions/read", "Microsoft.Compute/skus/read"),
     # quotas, images, and what became of a long-running operation
     *("Microsoft.Compute/locations/*/read", f"{_NETWORK}/locations/*/read"),
