@@ -39,7 +39,7 @@ def go_through(words: Words) -> None:
         raise UsageError(
             "nobody is there to answer the questions", "-y takes what was found and the defaults; options say the rest"
         )
-    client = Client(project=words.project)
+    client = up_to_date(words.project)
     view = client.configuration.view()
     cloud = cloud_of(view, words.cloud) if words.cloud else None
     wishes = wizard.Wishes(
@@ -67,6 +67,14 @@ def go_through(words: Words) -> None:
             f"a workflow that names no backend runs on {', '.join(paid)} from now on, for money; `--backend` says where else"
         )
     say("`dstack config check` looks whether all of it works")
+
+
+def up_to_date(project: str = "") -> Client:
+    """One whose server has read the file as it is now. Raises ConfigurationError where it can't."""
+    client = Client(project=project)
+    if client.configuration.reload_if_changed():
+        say("config.yaml was changed: the server has read it again")
+    return client
 
 
 def tell(client: Client, written: WrittenView) -> None:

@@ -141,6 +141,7 @@ def _put(document: Document, path: Sequence[str], value: object, comment: str) -
 def _change(context: Context, edit: Edit, project: str, notes: Sequence[str] = ()) -> api.WrittenView:
     file = context.file
     with file.lock:
+        file.read()  # what can't be read isn't changed either
         source = file.source()
         document = Document(source.text if source else HEADER, str(file.path))
         before = document.text

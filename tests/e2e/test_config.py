@@ -126,7 +126,10 @@ def test_what_is_written_holds_at_once_and_jobs_go_on(user: User) -> None:
 def test_a_file_that_was_changed_by_hand(user: User) -> None:
     user("config", "--backend", "local", "-y")
     config(user).write_text("projects: {main: {backends: [locl]}}\n")
-    assert "there is no backend 'locl'" in user("config", "check", code=2).err
+    for words in (("check",), ("list",), ("use", "main"), ("-y",)):
+        assert "there is no backend 'locl'" in user("config", *words, code=2).err
+    config(user).write_text("projects: [")
+    assert f"{config(user)}:1:12: this isn't YAML" in user("config", "--backend", "local", "-y", code=2).err
     config(user).write_text("projects: {main: {backends: [local]}}\n")
     assert user("config", "list").code == 0
 

@@ -10,9 +10,8 @@ import typer
 
 from dstack_cloud.cli.application import application, takes
 from dstack_cloud.cli.commands.config import Defaults, Project, Store, StoreOptions
-from dstack_cloud.cli.configuring import Words, cloud_of, go_through
+from dstack_cloud.cli.configuring import Words, cloud_of, go_through, up_to_date
 from dstack_cloud.cli.wizard import option_lines
-from dstack_cloud.client import Client
 from dstack_cloud.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def config(context: typer.Context, options: Options) -> None:
     """Find its credentials, ask what is missing, and add it to the project's backends. Its settings are options, too."""
     name = str(context.find_root().info_name).split()[-1]  # of `dstack aws`
     if options.help:
-        print(_page(context.get_help(), cloud_of(Client().configuration.view(), name)))
+        print(_page(context.get_help(), cloud_of(up_to_date().configuration.view(), name)))
         return
     given = _options(context.args)
     stores = tuple(options.store_option or ())

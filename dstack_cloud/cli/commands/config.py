@@ -9,7 +9,7 @@ import typer
 
 from dstack_cloud.cli import output
 from dstack_cloud.cli.application import AsJson, Yes, application
-from dstack_cloud.cli.configuring import Words, go_through, known_project, tell, warn_of_nothing
+from dstack_cloud.cli.configuring import Words, go_through, known_project, tell, up_to_date, warn_of_nothing
 from dstack_cloud.cli.failures import say
 from dstack_cloud.client import Client
 from dstack_cloud.domain.spelling import unknown
@@ -62,9 +62,7 @@ def edit(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List projects and their backends, and where each credential comes from."""
-    client = Client()
-    client.configuration.reload_if_changed()
-    view = client.configuration.view()
+    view = up_to_date().configuration.view()
     if as_json:
         output.print_json(view["projects"])
         return
@@ -76,7 +74,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def use(project: Annotated[str, typer.Argument(metavar="PROJECT", show_default=False)]) -> None:
     """Choose the project that commands mean from now on (DSTACK_PROJECT overrides it)."""
-    client = Client()
+    client = up_to_date()
     tell(client, client.configuration.choose_default(project))
     print(f"commands are about project {project} from now on")
 
@@ -93,7 +91,7 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Take a project, or a backend of one, out of the file. Refused while something of it is unfinished."""
-    view = Client().configuration.view()
+    view = up_to_date().configuration.view()
     owner = _owner(view, name, project)
     if owner is None:
         output.confirm(f"Take project {name} out of {view['path']}?", yes=yes)
@@ -112,9 +110,7 @@ def permissions(
     as_json: AsJson = False,
 ) -> None:
     """Print the least policy or role with which everything works, for the project's settings."""
-    client = Client(project=project)
-    client.configuration.reload_if_changed()
-    least = client.configuration.permissions(backend)
+    least = up_to_date(project).configuration.permissions(backend)
     if as_json:
         output.print_json(least)
         return
@@ -125,10 +121,7 @@ def permissions(
 @app.command()
 def check(project: Project = "", as_json: AsJson = False) -> None:
     """Check each backend (credentials, permissions, quotas, regions) and the store. Exits with 1 where something is wrong."""
-    client = Client(project=project)
-    if client.configuration.reload_if_changed():
-        say("config.yaml was changed: the server has read it again")
-    findings = client.findings()
+    findings = up_to_date(project).findings()
     if as_json:
         output.print_json(findings)
     else:

@@ -140,6 +140,15 @@ def test_a_folder_that_may_not_be_written(home: Path, servers: list[Server]) -> 
     assert (home / "config.yaml").read_text() == OTHERS
 
 
+@pytest.mark.parametrize("text", ["projects: [", "projects: {main: {bakends: [local]}}", "[]"])
+def test_what_cannot_be_read_is_not_changed(home: Path, servers: list[Server], text: str) -> None:
+    context = started(home, servers).context
+    (home / "config.yaml").write_text(text)
+    with pytest.raises(errors.ConfigurationError, match=r"config\.yaml"):
+        configuring.configure(context, "main", request(backends=["ssh"]))
+    assert (home / "config.yaml").read_text() == text
+
+
 def test_the_project_in_use(home: Path, servers: list[Server]) -> None:
     context = started(home, servers, OTHERS + "default_project: team\n").context
     with pytest.raises(errors.NotFound, match="did you mean team"):
