@@ -29,7 +29,7 @@ NAME = re.compile(rf"{PREFIX}[\w-]+")
 # since when a machine's request may describe its network interfaces
 NETWORK_VERSION = "2022-11-01"
 DISK_KIND = "StandardSSD_LRS"
-POWER = "PowerState/"
+POWER, RUNNING = "PowerState/", "running"
 # https://learn.microsoft.com/azure/virtual-machines/states-billing
 ENDED = {
     "stopping": "it powered itself off",
@@ -158,7 +158,7 @@ def observe(config: AzureConfig, ref: str, found: Json, power: str, addresses: A
     if power in ENDED:
         return Observed(ref, Health.STOPPED, detail=ENDED[power])
     address = _reached_at(config, addresses)
-    if not addresses or not address or (power or state) not in ("running", SUCCEEDED):
+    if not addresses or not address or (power or state) not in (RUNNING, SUCCEEDED):
         return Observed(ref, Health.STARTING)
     return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22", address=addresses.private)
 

@@ -9,7 +9,7 @@ from typing import Any
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import failure, is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
-from dstack_cloud.backends.azure.resources.machine import failure_of, state_of
+from dstack_cloud.backends.azure.resources.machine import RUNNING, failure_of, power_of, state_of
 from dstack_cloud.backends.azure.resources.operations import Operations
 from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Throttled, Unavailable
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 # a lack of capacity is told within seconds; a machine that is still being made after these is looked at as any other
-FOLLOW_SECONDS = 30.0
+FOLLOW_SECONDS = 20.0
 EXISTS = "PreconditionFailed"
 UNDER_WAY = ("inprogress", "creating", "updating", "accepted", "running", "pending", "")
 
@@ -61,6 +61,8 @@ class Making:
                 return
             if state not in UNDER_WAY:
                 raise self._failed(region, name, told, where)
+            if self._runs(region, name, where):
+                return
             time.sleep(self._client.poll_seconds)
 
     def _told(self, region: str, name: str, url: str, where: str) -> tuple[str, Json]:
@@ -88,6 +90,10 @@ class Making:
                 return None
             raise
         return found.as_dict()
+
+    def _runs(self, region: str, name: str, where: str) -> bool:
+        """Whether it got a place and was started: the operation goes on until the machine has set itself up."""
+        return power_of(self._machine(region, name, where) or {}) == RUNNING
 
     def _failed(self, region: str, name: str, told: Json, where: str) -> BackendError:
         """What was evicted while it was made isn't there any more, whatever the operation calls it."""
