@@ -9,6 +9,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from tests.e2e import engine
 from tests.e2e.conftest import User, until
 from tests.e2e.test_ports import free_ports
 
@@ -18,10 +21,10 @@ WATCHES = """
       - name: it
         artifacts: [out]
         commands:
-          - mkdir -p out; echo mine > out/kept; echo begun
+          - mkdir -p out; echo mine > out/kept; touch seen; echo begun
           - >-
             while [ ! -e stop ]; do
-            if ! cmp -s app.txt seen; then cp app.txt seen; cat app.txt; fi; sleep 0.05; done
+            if [ "$(cat app.txt)" != "$(cat seen)" ]; then cp app.txt seen; cat app.txt; fi; sleep 0.05; done
           - ls; cat out/kept
 """
 
@@ -62,6 +65,23 @@ def test_changes_reach_the_job_and_a_line_says_so(user: User) -> None:
         assert process.wait(60) == 0
     assert "old.txt" not in rest and "it.log" not in rest and rest.endswith("mine\n")
     assert "reload: sent app.txt" in said and "reload: left as the job has it: out/kept" in said
+
+
+@pytest.mark.sandbox
+def test_in_a_container_on_a_machine(user: User) -> None:
+    engine.ensure_job_image()
+    engine.ensure_machine_image()
+    user.write("app.txt", "first\n")
+    user.workflows(WATCHES)
+    with reloading(user, "it", "--backend", "sandbox") as (process, said):
+        out = iter(process.stdout.readline, b"")  # type: ignore[union-attr]
+        assert [next(out), next(out)] == [b"begun\n", b"first\n"]
+        user.write("app.txt", "second\n")
+        assert next(out) == b"second\n"
+        user.write("stop", "")
+        assert list(out)[-1] == b"mine\n" and process.wait(60) == 0
+    assert "reload: sent app.txt" in said
+    engine.await_nothing_held(user)
 
 
 def test_what_was_reloaded_is_not_used_again(user: User) -> None:
