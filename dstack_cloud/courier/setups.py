@@ -36,7 +36,7 @@ class Setups:
         """Raises LinkError, StoreError."""
         said = state.setup or {}
         if state.phase == "downloading" and said.get("is") == "wanted":
-            self._send(link, str(said["key"]))
+            self._send(link, str(said["key"]), packed=bool(said.get("packed")))
         elif state.phase == "running" and _to_be_saved(state) and self._thread is None:
             self._begin(link, str(said["key"]))
 
@@ -54,10 +54,11 @@ class Setups:
     def stop(self) -> None:
         self._unwanted.set()
 
-    def _send(self, link: RunnerLink, key: str) -> None:
-        workflow = self._errand.workflow
+    def _send(self, link: RunnerLink, key: str, *, packed: bool) -> None:
+        """What the runner can unpack itself goes as it lies there: it is a third of the bytes, and half of the work."""
+        found = setups.open_setup if packed else setups.restore_setup
         try:
-            link.put_input(SETUP, setups.restore_setup(self._store, workflow, key) or NOTHING)
+            link.put_input(SETUP, found(self._store, self._errand.workflow, key) or NOTHING)
         except errors.StoreDamaged as error:
             log.warning("%s: %s", self._errand.attempt_id, error.summary)
             link.put_input(SETUP, NOTHING)

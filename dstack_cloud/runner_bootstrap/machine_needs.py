@@ -62,7 +62,8 @@ need_engine() {
 }
 make_engine() {
   if ! command -v dockerd >/dev/null; then
-    if command -v dnf >/dev/null; then packages docker; else packages docker.io; fi
+    # zstd: what a setup made comes packed
+    if command -v dnf >/dev/null; then packages docker zstd; else packages docker.io zstd; fi
   fi
   [ "$(id -u)" = 0 ] || refuse "its Docker engine doesn't run: start it"
   systemctl enable --now docker >&2 || refuse "its Docker engine can't be started: $(systemctl is-active docker)"

@@ -28,6 +28,14 @@ def save_setup(store: Store, workflow: str, key: str, tar_chunks: Iterable[bytes
     store.delete(info.key for info in newest[_KEPT:] if info.key != layout.setup(workflow, key))
 
 
+def open_setup(store: Store, workflow: str, key: str) -> Iterator[bytes] | None:
+    """As it lies there, a tar in zstandard with its checksum; None where there is none."""
+    try:
+        return store.open(layout.setup(workflow, key))
+    except errors.NotFound:
+        return None
+
+
 def restore_setup(store: Store, workflow: str, key: str) -> Iterator[bytes] | None:
     """A plain tar stream; None where there is none. One that is damaged raises StoreDamaged on the way, and goes."""
     try:

@@ -245,17 +245,17 @@ class Attempt:
         """None: the job has it. Raises Failure."""
         self._state.say("looking for its setup")
         if setup.find():
-            self._tell_setup(setup, "used")
+            self._state.update(setup=setup.told("used"))
             return None
         if not setup.answered:
-            self._tell_setup(setup, "wanted")
+            self._state.update(setup=setup.told("wanted"))
             self._wait_for(lambda: setup.answered)
             if setup.find():
-                self._tell_setup(setup, "used")
+                self._state.update(setup=setup.told("used"))
                 return None
         ending = self._build(setup)
         if ending is None:
-            self._tell_setup(setup, "built")
+            self._state.update(setup=setup.told("built"))
             # it may have been stopped meanwhile
             self._wait_ready()
         return ending
@@ -286,10 +286,6 @@ class Attempt:
             body.drain()
         with self._news:
             self._news.notify_all()
-
-    def _tell_setup(self, setup: Setup, how: str) -> None:
-        """`wanted` from the store, `used` as it was kept, or `built` here."""
-        self._state.update(setup={"key": setup.key, "is": how, "travels": setup.keep.travels})
 
     # -- after a restart ---------------------------------------------------------------------------------------------
 

@@ -94,7 +94,8 @@ class DockerExecutor:
             trouble = gate.close(int(found.get("State", {}).get("Pid", 0)))
         finally:
             gate.open()
-        if trouble:
+        # one that has ended meanwhile has no control group to be known by, and reaches nothing
+        if trouble and self._state().get("Running"):
             self._warnings.append(f"the container can reach the machine's metadata service: {trouble}")
 
     def adopt(self, found: dict[str, Any]) -> None:

@@ -66,6 +66,12 @@ class ImageKeep:
         layers = (found.get("RootFS") or {}).get("Layers")
         return repr([found.get("Os"), found.get("Architecture"), layers, config.get("Env"), config.get("User")])
 
+    def takes_packed(self) -> bool:
+        try:
+            return self._machine.own and layer.takes_packed(self._engine)
+        except EngineError as error:
+            raise lost(error.message, "can't be looked for") from error
+
     def use(self, key: str) -> bool:
         if key == self._given:
             return True
@@ -95,10 +101,10 @@ class ImageKeep:
 
     def take(self, key: str, source: Source) -> None:
         try:
-            deleted, rest = _split(source)
-            if self._machine.own and self._give_to_job(rest, deleted):
+            if self._machine.own and self._give_to_job(source):
                 self._given = key
                 return
+            deleted, rest = _split(source)
             made = self._engine.create(self._tool(self._job.image, UNDO))
             try:
                 if deleted:
@@ -110,7 +116,7 @@ class ImageKeep:
         except EngineError as error:
             raise lost(_said(error), "can't be restored") from error
 
-    def _give_to_job(self, source: Source, deleted: bytes) -> bool:
+    def _give_to_job(self, source: Source) -> bool:
         """No other job comes to this machine, so no image is made. False where it can't be had so, and nothing was read."""
         given = False
         self._executor.create()
@@ -118,7 +124,7 @@ class ImageKeep:
             place = layer.layer_of(self._engine, self._executor.container)
             if place is not None:
                 layer.unpack_into(place, source)
-                layer.remove_from(place, deleted.decode(errors="surrogateescape").split("\n"))
+                layer.remove_from(place, _taken(place / DELETED))
                 given = True
         finally:
             if not given:
@@ -288,6 +294,18 @@ def _write_paths(folder: Folder, changes: Sequence[Json]) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_bytes(text.encode(errors="surrogateescape"))
+
+
+def _taken(file: Path) -> list[str]:
+    """The lines of a file that came along, and goes. Raises Failure where none came."""
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(fd, encoding="utf-8", errors="surrogateescape", newline="\n") as told:
+            lines = told.read().split("\n")
+        file.unlink()
+    except OSError as error:
+        raise Failure("input", "the setup came as something else") from error
+    return lines
 
 
 def _member(name: str, data: bytes) -> bytes:

@@ -21,6 +21,8 @@ from dstack_cloud.runner_bootstrap.payload.unpack import BadArchive, Source, par
 
 # what lies in its upper folder while it isn't mounted is part of what it shows: docs.kernel.org/filesystems/overlayfs.html
 DRIVER = "overlay2"
+# how a frame begins: https://www.rfc-editor.org/rfc/rfc8878
+PACKED = b"\x28\xb5\x2f\xfd"
 OPAQUE = "trusted.overlay.opaque"
 READ_SIZE = 2**20
 
@@ -34,16 +36,25 @@ def layer_of(engine: Engine, container: str) -> Path | None:
     return place if driver.get("Name") == DRIVER and place.is_absolute() and place.is_dir() else None
 
 
+def takes_packed(engine: Engine) -> bool:
+    """Whether `unpack_into` may be given what is packed with zstandard; where it can be reached is known with the container only.
+    Raises EngineError."""
+    programs = shutil.which("tar") is not None and shutil.which("zstd") is not None
+    return os.getuid() == 0 and programs and engine.info().get("Driver") == DRIVER
+
+
 def unpack_into(layer: Path, source: Source) -> None:
-    """Owners and modes as the tar has them. Raises Failure, and what the source raises."""
+    """A tar, also one that is packed with zstandard; owners and modes as the tar has them. Raises Failure, and what the source raises."""
+    first = source.read(len(PACKED))
+    unpacking = ["-I", "zstd"] if first == PACKED else []
     with tempfile.TemporaryFile() as said:
         program = subprocess.Popen(
-            ["tar", "-x", "-p", "--numeric-owner", "-f", "-", "-C", str(layer)],
+            ["tar", "-x", "-p", "--numeric-owner", *unpacking, "-f", "-", "-C", str(layer)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
         )  # fmt: skip
         try:
             with program.stdin as sink:  # type: ignore[union-attr]
-                _copy(source, sink)
+                _copy(first, source, sink)
         except BaseException:
             program.kill()
             raise
@@ -72,12 +83,13 @@ def remove_from(layer: Path, paths: Iterable[str]) -> None:
         raise Failure("input", f"what the setup removed can't be removed: {error}") from error
 
 
-def _copy(source: Source, sink: IO[bytes]) -> None:
-    """To its end, also where nobody reads any more: the exit code says why, or the archive was over."""
+def _copy(data: bytes, source: Source, sink: IO[bytes]) -> None:
+    """`data` and all behind it, also where nobody reads any more: the exit code says why, or the archive was over."""
     wanted = True
-    while data := source.read(READ_SIZE):
-        if wanted:
-            try:
+    while data:
+        try:
+            if wanted:
                 sink.write(data)
-            except BrokenPipeError:
-                wanted = False
+        except BrokenPipeError:
+            wanted = False
+        data = source.read(READ_SIZE)

@@ -61,6 +61,9 @@ class EnvironmentKeep:
         found += interpreter.seen_beside(self._folder.python)
         return [f"{place} {place.stat().st_mtime_ns}" for place in found]
 
+    def takes_packed(self) -> bool:
+        return False
+
     def use(self, key: str) -> bool:
         """Another job may put a new one in its place meanwhile: then what was given is of both, and is given once more."""
         place = self._kept / key

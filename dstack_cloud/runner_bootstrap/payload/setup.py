@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dstack_cloud.runner_bootstrap.payload.executor import Ending, Executor, Failure
 from dstack_cloud.runner_bootstrap.payload.folder import Folder
@@ -30,6 +30,10 @@ class Keep(Protocol):
 
     def base(self) -> str:
         """What the commands are run on top of, in words that differ where it does. Raises Failure."""
+        ...
+
+    def takes_packed(self) -> bool:
+        """Whether what another machine has made may come as it lies in the store. Raises Failure."""
         ...
 
     def use(self, key: str) -> bool:
@@ -73,6 +77,11 @@ class Setup:
             return False
         self._say("built before, and used again")
         return True
+
+    def told(self, how: str) -> dict[str, Any]:
+        """Of the runner's state: `wanted` from the store, `used` as it was kept, or `built` here. Raises Failure."""
+        said = {"key": self.key, "is": how, "travels": self.keep.travels}
+        return {**said, "packed": self.keep.takes_packed()} if how == "wanted" else said
 
     def take(self, source: Source) -> None:
         """The store's answer: empty where it has nothing."""

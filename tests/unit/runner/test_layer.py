@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from dstack_cloud.runner_bootstrap.payload import layer
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, frames
 from dstack_cloud.runner_bootstrap.payload.executor import Failure
+from dstack_cloud.storage import packing
 from tests.unit.runner.rig import tar_of
 
 pytestmark = pytest.mark.docker
@@ -60,6 +62,17 @@ def test_what_was_added_and_removed(made: str, place: Path) -> None:
     layer.remove_from(place, ["bin/yes", "root", "etc-of-old", "etc-of-old/x"])
     told = shown(made).decode()
     assert told.startswith("made\n4755\n/etc:\n") and "/root:\n" in told and told.endswith("gone\n")
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="there is no zstd here")
+def test_packed_with_zstandard(place: Path) -> None:
+    assert layer.takes_packed(Engine())
+    packed = b"".join(packing.packed([tar_of({"opt/file": bytes(10_000)})]))
+    layer.unpack_into(place, io.BytesIO(packed))
+    assert (place / "opt" / "file").stat().st_size == 10_000
+    for damaged in (packed[:-10], packed[:20] + b"x" + packed[21:]):
+        with pytest.raises(Failure, match="can't be unpacked"):
+            layer.unpack_into(place, io.BytesIO(damaged))
 
 
 def test_half_of_one_is_a_failure(place: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 from dstack_cloud import errors
 from dstack_cloud.storage import layout
 from dstack_cloud.storage.caches import list_caches, prune, restore_cache, save_cache
-from dstack_cloud.storage.setups import restore_setup, save_setup
+from dstack_cloud.storage.packing import unpacked
+from dstack_cloud.storage.setups import find_setup, open_setup, restore_setup, save_setup
 from tests.unit.storage.tars import pack, pieces
 
 TAR = pack(("usr/tool", bytes(100_000)), ("x", "-> usr"))
@@ -21,6 +22,15 @@ def test_gives_back_what_was_saved(store):
     save_setup(store, "train", "k1", pieces(TAR))
     assert restored(store, "train", "k1") == TAR
     assert restored(store, "other", "k1") is None
+
+
+def test_as_it_lies_there_and_which_there_are(store):
+    save_setup(store, "train", "k1", pieces(TAR))
+    packed = b"".join(open_setup(store, "train", "k1"))
+    assert b"".join(unpacked([packed])) == TAR
+    assert open_setup(store, "train", "k2") is None
+    assert find_setup(store, "train", "k") == len(packed)
+    assert find_setup(store, "train", "l") is find_setup(store, "other", "k") is None
 
 
 @pytest.mark.parametrize("length", [0, 512, len(TAR) // 2])

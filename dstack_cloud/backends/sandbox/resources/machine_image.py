@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ROOTFS = Path(__file__).parent / "rootfs"
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "docker.io", "iptables", "iproute2", "cloud-init", "sudo"),
-    *("python3", "ca-certificates", "netbase", "procps"),
+    *("python3", "ca-certificates", "netbase", "procps", "zstd"),
 )
 DOCKERFILE = """\
 FROM {packages}
