@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'dstack-cloud[azure]'"
 LOG_IN = "log in again (`az login`), or renew what `service_principal` names"
-ASK_FOR_ROLE = "`dstack config check` prints the least role that works"
+ASK_FOR_ROLE = "`dstack config permissions azure` prints the least role that works"
+LIST_REGIONS = "`az account list-locations -o table` shows them"
 ASK_FOR_QUOTA = "ask for more at https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas"
 SUBSCRIPTION = "`az account list -o table` shows those of your login: name one as `subscription`"
 REACTIVATE = "reactivate it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled)"
@@ -117,8 +118,8 @@ KNOWN: dict[str, Entry] = {
     ),
     **_entries(
         InvalidConfiguration, "there is no such region, or not for this subscription",
-        "`az account list-locations -o table` shows them", "LocationNotAvailableForResourceType", "InvalidLocation",
-        "LocationNotSupported", "LocationNotFound",
+        LIST_REGIONS,
+        "LocationNotAvailableForResourceType", "InvalidLocation", "LocationNotSupported", "LocationNotFound",
     ),
 }  # fmt: skip
 MISSING_PERMISSION = ("AuthorizationFailed", "LinkedAuthorizationFailed", "LinkedAccessCheckFailed", "Forbidden")

@@ -82,7 +82,7 @@ def test_what_is_not_allowed_is_told_by_its_text(message: str, kind: type[errors
     ("code", "message", "said", "hint"),
     [
         ("MissingSubscriptionRegistration", UNREGISTERED, "Microsoft.Network isn't registered", "az provider register -n Microsoft.Network"),
-        ("AuthorizationFailed", FORBIDDEN, "permission Microsoft.Compute/virtualMachines/write is missing", "config check"),
+        ("AuthorizationFailed", FORBIDDEN, "permission Microsoft.Compute/virtualMachines/write is missing", "config permissions azure"),
         ("ExpiredAuthenticationToken", "", "login has expired", "az login"),
         ("ReadOnlyDisabledSubscription", "", "read-only", "reactivate"),
         ("SubscriptionNotFound", "", "subscription isn't there", "az account list"),

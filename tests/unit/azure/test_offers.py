@@ -110,3 +110,12 @@ def test_what_was_read_is_kept(
     assert again.offers(Requirements()) == before
     assert (cloud.calls("resource_skus"), cloud.calls("retail_prices")) == asked
     assert again.priced_at()
+
+
+def test_a_region_that_is_not_there_is_named(config: AzureConfig, tmp_path: Path) -> None:
+    nowhere = AzureBackend(config.model_copy(update={"regions": ("atlantis",)}), tmp_path, "me", "")
+    with pytest.raises(InvalidConfiguration, match="no region atlantis") as refused:
+        nowhere.offers(Requirements())
+    assert "list-locations" in (refused.value.hint or "")
+    both = AzureBackend(config.model_copy(update={"regions": ("atlantis", LOCATION)}), tmp_path / "both", "me", "")
+    assert {offer.region for offer in both.offers(Requirements())} == {LOCATION}

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import UBUNTU_HPC
-from dstack_cloud.backends.azure.errors import translated
+from dstack_cloud.backends.azure.errors import LIST_REGIONS, translated
 from dstack_cloud.backends.azure.offers.gpus import gpu_of, wants_grid
+from dstack_cloud.errors import InvalidConfiguration
 
 GIB = 2**30
 KIND = "virtualMachines"
@@ -28,11 +29,14 @@ Prices = dict[str, dict[str, float]]
 
 
 def types(client: AzureClient, region: str) -> Types:
-    """https://learn.microsoft.com/rest/api/compute/resource-skus/list"""
+    """https://learn.microsoft.com/rest/api/compute/resource-skus/list. Raises BackendError."""
     wanted = [pattern.lower() for pattern in client.config.instance_types]
     with translated(region):
         listed = client.compute().resource_skus.list(filter=f"location eq '{region}'")
         found = [sku.as_dict() for sku in listed]
+    if not found:
+        what = f"there is no region {region}, or not for this subscription"
+        raise InvalidConfiguration(what, LIST_REGIONS, scope="region")
     sizes = [sku for sku in found if sku.get("resourceType") == KIND and _is_here(sku, region)]
     own_image = client.config.images.gpu != UBUNTU_HPC
     described = {str(sku["name"]): _type(sku, region, own_image) for sku in sizes if _is_wanted(sku, wanted)}
