@@ -22,6 +22,7 @@ from typing import Any
 from dstack_cloud import errors
 from dstack_cloud.courier.carrier import Carrier
 from dstack_cloud.courier.errand import Errand
+from dstack_cloud.courier.identity import own_identity
 from dstack_cloud.courier.verdict import READY, Verdict
 from dstack_cloud.runner_bootstrap.link import LinkError, RunnerLink, SocketLike
 from dstack_cloud.storage.store import ObjectStore, open_store
@@ -92,7 +93,7 @@ def main(arguments: list[str]) -> int:
 def open_machines_store(folder: Path, private: Path) -> ObjectStore:
     """Waits for the credentials where they were lent: a reboot loses them, and the server brings them again."""
     place = json.loads((folder / "store.json").read_bytes())
-    credentials = None
+    credentials = own_identity(place["url"])
     if place["lent"]:
         lent = private / CREDENTIALS
         while not lent.exists():

@@ -100,7 +100,8 @@ def machine_store(world: World, instance: Instance, errand: Errand) -> MachineSt
 def _on_this_computer(access: StoreAccess) -> bool:
     if urlsplit(access.url).scheme in ("file", "memory"):
         return True
-    host = urlsplit(access.options.get("endpoint", "")).hostname or ""
+    place = access.options.get("endpoint") or access.options.get("base_url") or ""
+    host = urlsplit(place).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -40,7 +40,16 @@ _HINTS = {
 }
 # a bucket, as S3 and Google call it, and a container, as Azure does
 _MISSING = {"NoSuchBucket": "bucket", "ContainerNotFound": "container"}
-
+# Cloud Storage's: https://cloud.google.com/storage/docs/xml-api/reference-status
+_GOOGLE_LOGIN = (
+    "log in again (`gcloud auth application-default login`), or look at `credentials` in the project's `gcp` settings"
+)
+_GOOGLE_HINTS = {
+    "AccessDenied": "the credentials need the role roles/storage.objectUser on the bucket",
+    "AuthenticationRequired": _GOOGLE_LOGIN,
+    "InvalidSecurity": _GOOGLE_LOGIN,
+    "UserProjectAccountProblem": "the project's billing is disabled, or it is closed: look at https://console.cloud.google.com/billing",
+}
 _LATER = "these are the store's own words; where it is its own trouble, it may work later"
 
 
@@ -118,10 +127,9 @@ def explain(target: Target, key: str, error: Exception, code: str) -> errors.Sto
         words = f"{code}: {_found('Message', error)}".removesuffix(": ")
         refused = isinstance(error, PermissionDeniedError)
         verb = "refused access" if refused else f"failed at {key}"
-        return errors.StoreError(
-            f"the object store {target.url} {verb}: {words}",
-            _HINTS.get(code, _HINTS["AccessDenied"] if refused else _LATER),
-        )
+        hints = {**_HINTS, **_GOOGLE_HINTS} if target.url.startswith("gs:") else _HINTS
+        hint = hints.get(code, hints["AccessDenied"] if refused else _LATER)
+        return errors.StoreError(f"the object store {target.url} {verb}: {words}", hint)
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         hint = "look at the permissions of the folder, or at the credentials and their rights to the bucket"
         return errors.StoreError(f"the object store refused access: {first_line(error)}", hint)

@@ -69,7 +69,9 @@ def connect(
         raise errors.ConfigurationError(
             f"the store {url} can't be used: {first_line(error)}", "look at the URL and the store's options"
         ) from error
-    return connection, Target(url, str(settings.get("endpoint", "")), str(settings.get("region", "")), login)
+    # what S3 calls its endpoint is Cloud Storage's base URL
+    place = settings.get("endpoint") or settings.get("base_url") or ""
+    return connection, Target(url, str(place), str(settings.get("region", "")), login)
 
 
 def _s3_defaults(bucket: str, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -44,8 +44,16 @@ class GcpBackend:
     name = NAME
     questionnaire = QUESTIONNAIRE
 
-    def __init__(self, config: GcpConfig, home: Path, installation: str, default_image: str) -> None:
+    def __init__(
+        self,
+        config: GcpConfig,
+        home: Path,
+        installation: str,
+        default_image: str,
+        create_seconds: float = CREATE_SECONDS,
+    ) -> None:
         """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
+        self._create_seconds = create_seconds
         self._config, self._installation, self._image = config, installation, default_image
         self.home = home
         self._client = GcpClient(config)
@@ -113,7 +121,7 @@ class GcpBackend:
             with translated(where):
                 operation = self._client.instances().insert_unary(request=asked, **self._client.changing)
             self._fleet.making(ref, str(operation.name))
-            done = self._operations.wait(operation, where, CREATE_SECONDS, offer.zone)
+            done = self._operations.wait(operation, where, self._create_seconds, offer.zone)
         except BackendError as refused:
             return self._after_refusal(launch.key, ref, place, refused)
         if done:

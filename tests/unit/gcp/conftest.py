@@ -35,9 +35,7 @@ def config(google: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     key = write_key(tmp_path, google.key_file())
-    return GcpConfig(
-        endpoint=google.endpoint, credentials=key, regions=(REGION,), instance_types=TYPES, service_account="none"
-    )
+    return GcpConfig(endpoint=google.endpoint, credentials=key, regions=(REGION,), instance_types=TYPES)
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ pytestmark = pytest.mark.google
 
 
 def test_the_service_account_of_machines_is_made_once(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
-    made = GcpBackend(config.model_copy(update={"service_account": ""}), tmp_path, "me", "")
+    made = GcpBackend(config, tmp_path, "me", "")
     said = made.prepare("")
     assert said.startswith("the machines' service account dstack-") and said.endswith(" is there")
     assert made.prepare("") == said
-    assert GcpBackend(config, tmp_path, "me", "").prepare("") == ""
+    none = config.model_copy(update={"service_account": "none"})
+    assert GcpBackend(none, tmp_path, "me", "").prepare("") == ""
 
 
 def test_the_role_that_is_printed_is_for_the_settings_and_the_store(backend: GcpBackend, config: GcpConfig) -> None:

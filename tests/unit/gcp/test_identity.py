@@ -1,0 +1,113 @@
+"""Who machines are, and what the credentials of a project must be allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dstack_cloud.backends.base import Launch
+from dstack_cloud.backends.gcp.backend import GcpBackend
+from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.config import GcpConfig
+from dstack_cloud.backends.gcp.resources.identity import Identity
+from dstack_cloud.backends.gcp.resources.policy import own_machines, permissions
+from dstack_cloud.domain.resources import Requirements
+from dstack_cloud.errors import NotAuthorized
+from tests.fakes.gcp import PROJECT, GoogleCloud
+from tests.unit.gcp.conftest import write_key
+
+pytestmark = pytest.mark.google
+PREFIX = "dstack-12345678"
+BUCKET = "store-of-accounts"
+
+
+def identity(config: GcpConfig, **settings: object) -> Identity:
+    return Identity(GcpClient(config.model_copy(update=settings)), PREFIX)
+
+
+def policy(config: GcpConfig) -> list[dict[str, Any]]:
+    asked = {"options": {"requestedPolicyVersion": 3}}
+    found = GcpClient(config).rest("projects", "POST", f"/v3/projects/{PROJECT}:getIamPolicy", asked)
+    return list(found["bindings"])
+
+
+def bucket_policy(config: GcpConfig) -> list[dict[str, Any]]:
+    return list(GcpClient(config).rest("storage", "GET", f"/storage/v1/b/{BUCKET}/iam").get("bindings", []))
+
+
+def test_machines_may_use_their_bucket_and_delete_their_own_kind_and_nothing_else(
+    config: GcpConfig, google: GoogleCloud
+) -> None:
+    google.make_bucket(BUCKET)
+    email = identity(config).account(f"gs://{BUCKET}/team")
+    member = f"serviceAccount:{email}"
+    assert email.startswith(f"{PREFIX}-") and email.endswith(f"@{PROJECT}.iam.gserviceaccount.com")
+    (binding,) = [each for each in policy(config) if member in each["members"]]
+    assert binding["role"] == f"projects/{PROJECT}/roles/dstackMachine"
+    assert binding["condition"]["expression"] == own_machines(PREFIX)
+    (store,) = [each for each in bucket_policy(config) if member in each["members"]]
+    assert store["role"] == "roles/storage.objectUser"
+
+
+def test_the_account_is_made_once_and_mended_where_its_making_broke_off(config: GcpConfig, google: GoogleCloud) -> None:
+    google.fail("projects.setIamPolicy", "unavailable", service="cloudresourcemanager", times=1)
+    with pytest.raises(Exception, match="Google Cloud failed"):
+        identity(config).account("")
+    before = len(policy(config))
+    email = identity(config).account("")
+    assert identity(config).account("file:///store") == email
+    assert google.calls("projects.serviceAccounts.create", "iam") == 1
+    assert len(policy(config)) == before + 1
+
+
+def test_somebody_else_who_changes_the_policy_meanwhile(config: GcpConfig, google: GoogleCloud) -> None:
+    google.fail("projects.setIamPolicy", "aborted", service="cloudresourcemanager", status=409, times=2)
+    assert identity(config).account("")
+    assert google.calls("projects.setIamPolicy", "cloudresourcemanager") == 3
+
+
+def test_without_the_right_to_give_roles_machines_are_made_all_the_same(config: GcpConfig, google: GoogleCloud) -> None:
+    google.fail("projects.getIamPolicy", "forbidden", service="cloudresourcemanager")
+    assert identity(config).account("")
+
+
+@pytest.mark.parametrize(("setting", "email"), [("me@p.iam.gserviceaccount.com",) * 2, ("none", "")])
+def test_no_account_is_made_where_none_is_needed(
+    config: GcpConfig, google: GoogleCloud, setting: str, email: str
+) -> None:
+    assert identity(config, service_account=setting).account("gs://bucket") == email
+    assert google.calls(service="iam") == 0
+
+
+def test_an_account_that_may_not_be_made(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
+    key = google.restricted("looker", ["iam.serviceAccounts.get"])
+    with pytest.raises(NotAuthorized, match=r"iam.serviceAccounts.create is missing"):
+        identity(config, credentials=write_key(tmp_path, key)).account("")
+
+
+def test_the_least_role_is_enough(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
+    key = google.restricted("least", permissions(config))
+    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
+    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
+    assert [finding for finding in backend.validate() if not finding.ok] == []
+    launch = Launch(key="k1", offer=backend.offers(Requirements(nodes=2))[0], lifetime=600, nodes=2)
+    ref = backend.create(launch)
+    assert [owned.ref for owned in backend.list_owned()] == [ref] == list(backend.inspect([ref]))
+    backend.terminate([ref])
+
+
+@pytest.mark.parametrize(
+    "lacking", ["compute.instances.create", "iam.serviceAccounts.actAs", "compute.firewalls.create"]
+)
+def test_a_permission_that_is_missing_is_named(
+    config: GcpConfig, google: GoogleCloud, tmp_path: Path, lacking: str
+) -> None:
+    key = google.restricted("lacking", [each for each in permissions(config) if each != lacking])
+    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
+    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
+    (finding,) = [finding for finding in backend.validate() if not finding.ok]
+    assert lacking in finding.text and "dstack config permissions gcp" in finding.fix
+    with pytest.raises(NotAuthorized, match=f"permission {lacking} is missing"):
+        backend.create(Launch(key="k1", offer=backend.offers(Requirements())[0]))
