@@ -133,6 +133,14 @@ def test_a_machine_that_powered_itself_off_is_stopped_until_it_is_deleted(
     assert cloud.held() == []
 
 
+def test_one_that_is_being_deleted_is_not_waited_for(backend: AzureBackend, launch: Launch, cloud: AzureCloud) -> None:
+    ref = backend.create(launch)
+    cloud.set(operation_seconds=60)
+    backend.terminate([ref])
+    with pytest.raises(NoCapacity, match="taken back"):
+        backend.create(launch)
+
+
 def test_what_an_eviction_leaves_is_owned_and_removed(backend: AzureBackend, spot: Launch, cloud: AzureCloud) -> None:
     cloud.set(leave_behind=True, reserve_seconds=0)
     ref = backend.create(spot)

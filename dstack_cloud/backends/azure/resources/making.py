@@ -9,7 +9,7 @@ from typing import Any
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import failure, is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
-from dstack_cloud.backends.azure.resources.machine import RUNNING, failure_of, power_of, state_of
+from dstack_cloud.backends.azure.resources.machine import DELETING, RUNNING, failure_of, power_of, state_of
 from dstack_cloud.backends.azure.resources.operations import Operations
 from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Throttled, Unavailable
 
@@ -96,11 +96,16 @@ class Making:
         return power_of(self._machine(region, name, where) or {}) == RUNNING
 
     def _failed(self, region: str, name: str, told: Json, where: str) -> BackendError:
-        """What was evicted while it was made isn't there any more, whatever the operation calls it."""
+        """What was evicted while it was made isn't there any more, or is going, whatever the operation calls it."""
         failed = failure(told, where)
-        if isinstance(failed, (InvalidConfiguration, Unavailable)) and self._machine(region, name, where) is None:
-            words = {"cloud_code": failed.cloud_code or "Evicted", "cloud_message": failed.cloud_message}
+        words = {"cloud_code": failed.cloud_code or "Failed", "cloud_message": failed.cloud_message}
+        if not isinstance(failed, (InvalidConfiguration, Unavailable)):
+            return failed
+        found = self._machine(region, name, where)
+        if found is None or state_of(found) == DELETING:
             return NoCapacity(f"the machine was taken back while it was made ({where})", **words)
+        if not told:
+            return NoCapacity(f"the machine couldn't be made, and Azure doesn't say why ({where})", **words)
         return failed
 
     def _clear(self, region: str, name: str, why: BackendError) -> None:
