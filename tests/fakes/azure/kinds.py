@@ -21,6 +21,7 @@ class Kind:
 
     `prepare` completes a new or changed resource, or raises Refusal for what the description doesn't say. `keeps` raises Refusal
     while the resource may not be deleted; `frees` lets go of what it held when it is. `lasting` are properties that a change of the resource doesn't touch.
+    `listing` are the operations that list a group and the subscription, `tagging` the one that changes tags, and its body's model.
     """
 
     type: str
@@ -31,6 +32,7 @@ class Kind:
     frees: Prepare = lambda world, resource: None
     lasting: tuple[str, ...] = ("resourceGuid",)
     listing: tuple[str, str] = ("list", "list_all")
+    tagging: tuple[str, str] = ("update_tags", "network.TagsObject")
 
     def handlers(self) -> dict[str, Handler]:
         by_group, everywhere = self.listing
@@ -38,7 +40,7 @@ class Kind:
             f"{self.operations}.create_or_update": self._put,
             f"{self.operations}.get": lambda world, request: Answer(200, world.get(request.id, self.type).view()),
             f"{self.operations}.delete": self._delete,
-            f"{self.operations}.update_tags": self._tag,
+            f"{self.operations}.{self.tagging[0]}": self._tag,
             f"{self.operations}.{by_group}": lambda world, request: self._list(world, request.group),
             f"{self.operations}.{everywhere}": lambda world, request: self._list(world, SUBSCRIPTION_ID),
         }
@@ -48,6 +50,7 @@ class Kind:
         return {
             f"{self.operations}.create_or_update": (self.model, self.model),
             f"{self.operations}.get": ("", self.model),
+            f"{self.operations}.{self.tagging[0]}": (self.tagging[1], self.model),
             f"{self.operations}.{by_group}": ("", f"each {self.model}"),
             f"{self.operations}.{everywhere}": ("", f"each {self.model}"),
         }
@@ -97,6 +100,8 @@ class Kind:
 
     def _tag(self, world: World, request: Request) -> Answer:
         found = world.get(request.id, self.type)
+        if name := next((name for name in request.body if name != "tags"), ""):
+            raise Refusal("PropertyChangeNotAllowed", f"Changing property '{name}' is not allowed.", target=name)
         check_tags(request.body.get("tags"))
         found.body["tags"] = request.body.get("tags") or {}
         return Answer(200, found.view())

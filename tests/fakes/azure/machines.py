@@ -35,7 +35,15 @@ def _keep_disk(world: World, disk: Resource) -> None:
         raise Refusal("OperationNotAllowed", why)
 
 
-DISK = Kind(DISKS, "disks", "compute.Disk", _prepare_disk, _keep_disk, listing=("list_by_resource_group", "list"))
+DISK = Kind(
+    DISKS,
+    "disks",
+    "compute.Disk",
+    _prepare_disk,
+    _keep_disk,
+    listing=("list_by_resource_group", "list"),
+    tagging=("update", "compute.DiskUpdate"),
+)
 
 
 def make(world: World, id: str, body: Json, order: Order) -> Life:

@@ -70,6 +70,9 @@ class Routes:
                 return Match(route, found.groupdict())
         return None
 
+    def operations(self) -> set[str]:
+        return {route.operation for _, route in self._known}
+
     def methods(self, path: str) -> set[str]:
         """Those that a path knows; none: it's no path at all."""
         return {route.method for pattern, route in self._known if pattern.fullmatch(path)}

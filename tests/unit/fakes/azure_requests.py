@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import http.client
 import json
 from collections.abc import Mapping
@@ -11,19 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.fakes.azure import LOCATION, AzureCloud
+from tests.fakes.azure.routes import Routes
 from tests.fakes.azure.world import SUBSCRIPTION
 
 Json = dict[str, Any]
-VERSIONS = {
-    "Microsoft.Compute/virtualMachines": "2026-04-01",
-    "Microsoft.Compute/disks": "2026-03-02",
-    "Microsoft.Compute/skus": "2021-07-01",
-    "Microsoft.Compute": "2026-04-01",
-    "Microsoft.Network": "2025-07-01",
-    "Microsoft.ManagedIdentity": "2023-01-31",
-    "Microsoft.Authorization": "2022-04-01",
-}
-RESOURCES_VERSION = "2025-04-01"
 ROOT = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{ROOT}/resourceGroups/rg"
 NETWORK = f"{GROUP}/providers/Microsoft.Network"
@@ -47,21 +39,27 @@ class Reply:
         return str(self.body["error"]["message"])
 
 
-def version(path: str) -> str:
-    """The one that the path's service takes."""
-    return next((known for name, known in VERSIONS.items() if f"/{name}" in path), RESOURCES_VERSION)
+@functools.cache
+def _routes() -> Routes:
+    return Routes()
+
+
+def version(method: str, path: str) -> str:
+    """The one that Microsoft's client asks for."""
+    match = _routes().find(method, path.partition("?")[0])
+    return match.route.versions[0] if match and match.route.versions else "2024-07-01"
 
 
 def ask(cloud: AzureCloud, method: str, path: str, body: Any = None, **more: Any) -> Reply:
     """`more`: `token`, `query` (with an `api-version` of its own, or none), `headers`, `raw` (bytes instead of a body)."""
     where = urlsplit(cloud.endpoint)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
-    known = more.get("query", f"api-version={version(path)}")
+    known = "" if "api-version=" in path else more.get("query", f"api-version={version(method, path)}")
     token = more.get("token", cloud.token())
     headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.get("headers", {})}
     data = more.get("raw", None if body is None else json.dumps(body).encode())
     try:
-        url = path if "?" in path or not known else f"{path}?{known}"
+        url = f"{path}{'&' if '?' in path else '?'}{known}" if known else path
         connection.request(method, url, data, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
         text = answer.read()

@@ -93,8 +93,7 @@ def test_versions_and_paths(azure: AzureCloud) -> None:
 
 def test_places_that_are_not_there(azure: AzureCloud) -> None:
     elsewhere = ROOT.replace("5d5c", "6666")
-    version = "api-version=2025-04-01"
-    assert refused(azure, "GET", f"{elsewhere}/resourcegroups", query=version) == "404 SubscriptionNotFound"
+    assert refused(azure, "GET", f"{elsewhere}/resourcegroups") == "404 SubscriptionNotFound"
     assert refused(azure, "PUT", f"{MACHINES}/vm", machine()) == "404 ResourceGroupNotFound"
     assert refused(azure, "GET", GROUP) == "404 ResourceGroupNotFound"
     prepare(azure)
@@ -194,14 +193,9 @@ def test_a_machine_that_is_there_is_not_made_anew(azure: AzureCloud) -> None:
 
 def test_a_subscription_that_can_only_be_read_or_lacks_a_service(azure: AzureCloud) -> None:
     prepare(azure)
-    assert (
-        ask(azure, "POST", f"{ROOT}/providers/Microsoft.Compute/unregister", query="api-version=2025-04-01").status
-        == 200
-    )
+    assert ask(azure, "POST", f"{ROOT}/providers/Microsoft.Compute/unregister").status == 200
     assert launch(azure).code == "MissingSubscriptionRegistration"
-    assert (
-        ask(azure, "POST", f"{ROOT}/providers/Microsoft.Compute/register", query="api-version=2025-04-01").status == 200
-    )
+    assert ask(azure, "POST", f"{ROOT}/providers/Microsoft.Compute/register").status == 200
     azure.set(disabled=True)
     assert launch(azure).code == "ReadOnlyDisabledSubscription"
     assert ask(azure, "GET", GROUP).status == 200

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.fakes.azure import LOCATION, AzureCloud
+from tests.fakes.azure.routes import Routes
 from tests.unit.fakes.azure_requests import RULE, SUBNET, machine, prepare
 
 pytestmark = pytest.mark.azure
@@ -29,6 +30,15 @@ class _Nobody:
         from azure.core.credentials import AccessToken
 
         return AccessToken("", int(time.time()) + 3600)
+
+
+def test_what_is_emulated_is_a_request_of_theirs() -> None:
+    from tests.fakes.azure.server import SERVICES
+
+    emulated = {name for service in SERVICES for name in service.handlers}
+    assert emulated <= Routes().operations()
+    described = {name for service in SERVICES for name in service.models}
+    assert described <= emulated
 
 
 def test_machines_are_made_read_listed_and_deleted(azure: AzureCloud) -> None:
