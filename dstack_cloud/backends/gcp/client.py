@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession, Request
     from google.cloud import compute_v1
     from google.cloud.compute_v1.types import Disk as Disk
+    from google.cloud.compute_v1.types import DisksScopedList as DisksScopedList
     from google.cloud.compute_v1.types import Instance as Instance
+    from google.cloud.compute_v1.types import InstancesScopedList as InstancesScopedList
     from google.cloud.compute_v1.types import MachineType as MachineType
     from google.cloud.compute_v1.types import Operation as Operation
 

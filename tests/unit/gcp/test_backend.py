@@ -143,6 +143,21 @@ def test_an_account_that_compute_engine_has_not_heard_of_yet(
         GcpBackend(mine, tmp_path, "me", "").create(Launch(key="k2", offer=launch.offer))
 
 
+def test_a_zone_that_does_not_answer_says_nothing_about_machines(
+    backend: GcpBackend, launch: Launch, google: GoogleCloud
+) -> None:
+    elsewhere = launch.offer.model_copy(update={"zone": "us-central1-b"})
+    silent, well = backend.create(launch), backend.create(Launch(key="k2", offer=elsewhere))
+    google.set(unreachable=[launch.offer.zone])
+    seen = backend.inspect([silent, well])
+    assert (seen[silent].health, seen[well].health) == (Health.STARTING, Health.RUNNING)
+    # whether a machine is missing can't be told from such a list
+    with pytest.raises(Unavailable, match="doesn't answer"):
+        backend.list_owned()
+    google.set(unreachable=["europe-west4-a"])
+    assert {owned.ref for owned in backend.list_owned()} == {silent, well}
+
+
 def test_a_zone_that_there_is_not_has_no_capacity(backend: GcpBackend, launch: Launch) -> None:
     offer = launch.offer.model_copy(update={"zone": "us-central1-z"})
     with pytest.raises(NoCapacity, match="us-central1-z"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dstack_cloud.backends.base import Health, Observed, Owned
 from dstack_cloud.backends.base.batches import Batches
@@ -18,7 +18,9 @@ from dstack_cloud.backends.gcp.resources.operations import Operations
 from dstack_cloud.errors import BackendError, Unavailable
 
 if TYPE_CHECKING:
-    from dstack_cloud.backends.gcp.client import Disk, Instance
+    from dstack_cloud.backends.gcp.client import Disk, DisksScopedList, Instance, InstancesScopedList
+
+Scope = TypeVar("Scope", "InstancesScopedList", "DisksScopedList")
 
 REF = re.compile(r"([a-z0-9-]+-[a-z])/(disks/)?([a-z][a-z0-9-]*)")
 # so many calls that name one thing each, side by side
@@ -27,6 +29,7 @@ WIDTH = 16
 PAGE = 500
 # how long a machine whose creation is under way may not be there yet
 UNDER_WAY_SECONDS = 120.0
+UNREACHABLE = "UNREACHABLE"
 
 
 class Fleet:
@@ -82,26 +85,31 @@ class Fleet:
             raise refused[0]
 
     def listed(self) -> list[Owned]:
-        """Machines first, then disks that were left behind."""
-        machines = [
-            Owned(_ref(each.zone, each.name), str(each.labels.get(KEY_LABEL, ""))) for each in self._instances()
-        ]
+        """Machines first, then disks that were left behind. Raises Unavailable where one of the project's zones doesn't answer:
+        what isn't listed then may be there all the same."""
+        machines = [_owned(each, "") for scope in self._whole(self._machines()) for each in scope.instances]
         held = {owned.ref for owned in machines}
-        disks = [each for each in self._disks() if not each.users and _ref(each.zone, each.name) not in held]
-        left = [Owned(_ref(each.zone, f"disks/{each.name}"), str(each.labels.get(KEY_LABEL, ""))) for each in disks]
-        return [*machines, *left]
+        disks = [each for scope in self._whole(self._disks()) for each in scope.disks]
+        left = [each for each in disks if not each.users and _ref(each.zone, each.name) not in held]
+        return [*machines, *(_owned(each, "disks/") for each in left)]
 
     def _look(self, refs: Collection[str]) -> Mapping[str, Observed]:
         config = self._client.config
-        found = {ref: each for each in self._instances() if (ref := _ref(each.zone, each.name)) in refs}
+        here = (each for _, scope in self._machines() for each in scope.instances)
+        found = {ref: each for each in here if (ref := _ref(each.zone, each.name)) in refs}
         # a list may lag behind, or lack a zone that doesn't answer; who asks for one is told how it is
         missing = [ref for ref in refs if ref not in found]
+        seen = {ref: observe(config, ref, each) for ref, each in found.items()}
+        silent: list[str] = []
         for ref, each in zip(missing, _side_by_side(self._get, missing), strict=True):
             if isinstance(each, BackendError):
-                raise each
-            if each is not None:
-                found[ref] = each
-        return {ref: observe(config, ref, found[ref]) if ref in found else self._absent(ref) for ref in refs}
+                # one zone that doesn't answer says nothing about the others
+                if not each.retryable or len(missing) == len(refs):
+                    raise each
+                silent.append(ref)
+            else:
+                seen[ref] = self._absent(ref) if each is None else observe(config, ref, each)
+        return {**seen, **{ref: Observed(ref, Health.STARTING, detail="its zone doesn't answer") for ref in silent}}
 
     def _absent(self, ref: str) -> Observed:
         zone, name = ref.split("/")
@@ -149,17 +157,22 @@ class Fleet:
         if under_way and self._operations.look(self._making[ref][0], ref.split("/")[0], ref) is None:
             raise Unavailable(f"{ref} is still being made")
 
-    def _instances(self) -> Iterator[Instance]:
+    def _machines(self) -> Iterator[tuple[str, InstancesScopedList]]:
         with translated("machines"):
-            pager = self._client.instances().aggregated_list(request=self._ours(), **self._client.reading)
-            for _, scope in pager:
-                yield from scope.instances
+            yield from self._client.instances().aggregated_list(request=self._ours(), **self._client.reading)
 
-    def _disks(self) -> Iterator[Disk]:
+    def _disks(self) -> Iterator[tuple[str, DisksScopedList]]:
         with translated("disks"):
-            pager = self._client.disks().aggregated_list(request=self._ours(), **self._client.reading)
-            for _, scope in pager:
-                yield from scope.disks
+            yield from self._client.disks().aggregated_list(request=self._ours(), **self._client.reading)
+
+    def _whole(self, scopes: Iterable[tuple[str, Scope]]) -> Iterator[Scope]:
+        """https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList#body.aggregate"""
+        for name, scope in scopes:
+            warning: Any = scope.warning
+            region = name.removeprefix("zones/").rpartition("-")[0]
+            if str(warning.code) == UNREACHABLE and region in self._client.regions:
+                raise Unavailable(f"{name} doesn't answer", cloud_code=UNREACHABLE, cloud_message=str(warning.message))
+            yield scope
 
     def _ours(self) -> dict[str, object]:
         return {
@@ -167,6 +180,10 @@ class Fleet:
             "filter": f'labels.{OWNER_LABEL} = "{self._owner}"',
             "max_results": PAGE,
         }
+
+
+def _owned(thing: Instance | Disk, kind: str) -> Owned:
+    return Owned(_ref(thing.zone, f"{kind}{thing.name}"), str(thing.labels.get(KEY_LABEL, "")))
 
 
 def _ref(zone: str, name: str) -> str:
