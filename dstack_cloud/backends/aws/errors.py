@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from botocore.parsers import ResponseParserError
 
 LOG_IN = "log in again (`aws sso login`, or new keys in ~/.aws), with the profile that the project names"
-ASK_FOR_POLICY = "`dstack config check` prints the least policy that works"
+ASK_FOR_POLICY = "`dstack config permissions aws` prints the least policy that works"
 ASK_FOR_QUOTA = "ask for more at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
 ENABLE = (
     "enable the region for the account (https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html)"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'dstack-cloud[gcp]'"
 LOG_IN = "log in again (`gcloud auth application-default login`), or name a service account's key file as `credentials`"
-ASK_FOR_ROLE = "`dstack config check` prints the least role that works"
+ASK_FOR_ROLE = "`dstack config permissions gcp` prints the least role that works"
 ASK_FOR_QUOTA = "ask for more at https://console.cloud.google.com/iam-admin/quotas"
 NAME_PROJECT = "set `project` in the project's `gcp` settings (`gcloud projects list` shows them)"
 POLICY = "ask who keeps the organization's policies, or choose `regions`, `public_ip` or `images` that it allows"
