@@ -94,7 +94,8 @@ class HostKeyMismatch(SshError):
 
 class BackendError(DstackError):
     """`cloud_code` and `cloud_message` are the cloud's own words, kept for `dstack ps -v`. `scope` is "region" where the
-    backend knows that only this region refuses, so that the others are worth a try."""
+    backend knows that only this region refuses, so that the others are worth a try; "type" where a quota is one of the
+    instance type's family, and other types have their own."""
 
     def __init__(
         self, summary: str, hint: str | None = None, *, cloud_code: str = "", cloud_message: str = "", scope: str = ""

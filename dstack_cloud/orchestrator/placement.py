@@ -26,31 +26,38 @@ KEPT_REFUSALS = 200
 
 OfferKey = tuple[str, str, str, str, bool]
 QuotaKey = tuple[str, str, bool, str]
+TypeKey = tuple[str, str, bool, str]
 
 
 @dataclass
 class _Closed:
-    """What a round's refusals rule out. `quotas`: from how many CPUs on."""
+    """What a round's refusals rule out. `quotas`: from how many CPUs on; `types` by backend, region, market and type."""
 
     offers: set[OfferKey] = field(default_factory=set)
     regions: set[tuple[str, str]] = field(default_factory=set)
     backends: set[str] = field(default_factory=set)
     quotas: dict[QuotaKey, int] = field(default_factory=dict)
+    types: set[TypeKey] = field(default_factory=set)
 
     def admits(self, offer: Offer) -> bool:
         return not (
             offer.backend in self.backends
             or (offer.backend, offer.region) in self.regions
             or offer.key in self.offers
+            or _type_key(offer) in self.types
             or offer.machine.cpu >= self.quotas.get(_quota_key(offer), offer.machine.cpu + 1)
         )
 
 
 def _quota_key(offer: Offer) -> QuotaKey:
-    """Clouds count quotas by region, market and kind of machine; which families share one they don't say, so a GPU's name
+    """Clouds count quotas by region, market and kind of machine; where they don't say which families share one, a GPU's name
     stands for it."""
     gpus = offer.machine.gpus
     return (offer.backend, offer.region, offer.spot, gpus[0].name if gpus else "")
+
+
+def _type_key(offer: Offer) -> TypeKey:
+    return (offer.backend, offer.region, offer.spot, offer.instance_type)
 
 
 def _closed(refused: Iterable[Instance]) -> _Closed:
@@ -59,7 +66,9 @@ def _closed(refused: Iterable[Instance]) -> _Closed:
     for launch in refused:
         offer, code = launch.offer, code_of(launch.wrong)
         closed.offers.add(offer.key)
-        if code == "QuotaExceeded":
+        if code == "QuotaExceeded" and launch.scope == "type":
+            closed.types.add(_type_key(offer))
+        elif code == "QuotaExceeded":
             key = _quota_key(offer)
             closed.quotas[key] = min(offer.machine.cpu, closed.quotas.get(key, offer.machine.cpu))
         elif code == "InvalidConfiguration" and launch.scope != "region":
@@ -93,8 +102,8 @@ def burnt(launches: Iterable[Instance]) -> frozenset[OfferKey]:
 def next_offer(
     offers: Sequence[Offer], refused: Sequence[Instance], avoided: Collection[OfferKey] = ()
 ) -> Offer | None:
-    """The cheapest offer that the round's refusals leave: no capacity closes a zone's type, a quota what needs as much of it,
-    a missing permission the region, and then its backend, a wrong configuration the backend."""
+    """The cheapest offer that the round's refusals leave: no capacity closes a zone's type, a quota what needs as much of it
+    (one of a family's only the type), a missing permission the region, and then its backend, a wrong configuration the backend."""
     closed = _closed(refused)
 
     def order(offer: Offer) -> tuple[bool, float, bool]:

@@ -69,6 +69,13 @@ def test_a_quota_closes_what_needs_as_much_of_it_there() -> None:
     assert all(placement.next_offer([each], said) == each for each in left)
 
 
+def test_a_familys_quota_closes_the_type_in_all_zones_of_the_region() -> None:
+    said = [refused(offer(kind="v5"), "QuotaExceeded: 0 of 0", scope="type")]
+    assert placement.next_offer([offer(zone="r1b", kind="v5")], said) is None
+    left = [offer(kind="v4"), offer(zone="r2a", kind="v5"), offer(kind="v5", spot=True)]
+    assert all(placement.next_offer([each], said) == each for each in left)
+
+
 def test_a_missing_permission_closes_the_region_and_then_the_backend() -> None:
     said = [refused(offer(), "NotAuthorized: no")]
     assert placement.next_offer([offer(kind="x", zone="r1b")], said) is None

@@ -68,6 +68,7 @@ class Quotas:
                     f"{offer.instance_type} needs {offer.machine.cpu}",
                     ASK_FOR_QUOTA,
                     cloud_code="QuotaExceeded",
+                    scope="" if quota.name.lower() in (ALL, LOW_PRIORITY) else "type",
                 )
 
 
