@@ -122,9 +122,13 @@ class AzureClient:
             method, f"{self.management}{path}?{urllib.parse.urlencode({'api-version': version})}", body, where
         )
 
+    def is_asked(self, url: str) -> bool:
+        """Whether it is Resource Manager's: the login goes to nobody else."""
+        return _server(url) == _server(self.management)
+
     def follow(self, url: str, where: str) -> Json:
         """What a long-running operation says of itself at the URL that its answer's header named. Raises BackendError."""
-        if urllib.parse.urlsplit(url).netloc != urllib.parse.urlsplit(self.management).netloc:
+        if not self.is_asked(url):
             raise InvalidConfiguration(f"an operation is to be followed at another host: {url}", "look at `endpoint`")
         return self._ask("GET", url, None, where)
 
@@ -227,6 +231,11 @@ def _answer(client: PipelineClient[HttpRequest, HttpResponse], method: str, url:
     answer.raise_for_status()
     found = answer.json() if answer.content else {}
     return found if isinstance(found, dict) else {}
+
+
+def _server(url: str) -> tuple[str, str | None, int]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _operation_of(headers: Mapping[str, str]) -> str:

@@ -60,6 +60,11 @@ KNOWN: dict[str, Entry] = {
         "PublicIPCountLimitExceeded",
     ),
     **_entries(
+        QuotaExceeded, "the subscription has no spot machines", "`spot_policy: on-demand`, or another kind of subscription",
+        "AzureSpotFeatureNotEnabledForSubscription",
+    ),
+    **_entries(NoCapacity, "a disk of an earlier try is still there", "", "ConflictingUserInput"),
+    **_entries(
         NotAuthorized, "the login has expired", LOG_IN,
         "ExpiredAuthenticationToken", "InvalidAuthenticationToken", "AuthenticationFailed",
         "AuthenticationFailedInvalidHeader", "InvalidAuthenticationTokenLifetime",
@@ -104,6 +109,7 @@ KNOWN: dict[str, Entry] = {
     ),
     # what was just made isn't known everywhere yet: https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
     **_entries(Unavailable, "Azure hasn't heard of the identity yet", "", "PrincipalNotFound", "FailedIdentityOperation"),
+    **_entries(Unavailable, "Azure hasn't heard of the machines' role yet", "", "RoleDefinitionDoesNotExist"),
     **_entries(
         InvalidConfiguration, "there is no such image there", OWN_IMAGES,
         "PlatformImageNotFound", "ImageNotFound", "ArtifactNotFound", "GalleryImageNotFound",
@@ -122,6 +128,7 @@ KNOWN: dict[str, Entry] = {
         "LocationNotAvailableForResourceType", "InvalidLocation", "LocationNotSupported", "LocationNotFound",
     ),
 }  # fmt: skip
+POLICIES = frozenset({"RequestDisallowedByPolicy", "RequestDisallowedByAzure"})
 MISSING_PERMISSION = ("AuthorizationFailed", "LinkedAuthorizationFailed", "LinkedAccessCheckFailed", "Forbidden")
 UNREGISTERED = ("MissingSubscriptionRegistration", "SubscriptionNotRegistered", "MissingRegistrationForLocation")
 NOT_FOUND = ("ResourceNotFound", "NotFound", "ResourceGroupNotFound", "ParentResourceNotFound")
@@ -129,11 +136,20 @@ NOT_FOUND = ("ResourceNotFound", "NotFound", "ResourceGroupNotFound", "ParentRes
 REGIONAL = frozenset(
     {"LocationNotAvailableForResourceType", "LocationNotFound", "InvalidLocation", "LocationNotSupported"}
     | {"PlatformImageNotFound", "ImageNotFound", "ArtifactNotFound", "InvalidResourceGroupLocation", "ScopeLocked"}
+    | POLICIES
 )
 # the code says nothing; what is meant stands in the text
 # https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota
 ABOUT_QUOTA = re.compile(r"quota|limits?\b.*(cores|vcpu)|(cores|vcpu).*\blimit", re.IGNORECASE | re.DOTALL)
 ABOUT_SPOT = re.compile(r"does not support spot|spot .*not (available|supported)|offer.*spot", re.IGNORECASE)
+ABOUT_FAMILY = re.compile("family", re.IGNORECASE)
+ABOUT_END = re.compile(r"marked for deletion|being deleted", re.IGNORECASE)
+# one size that can't be had, or not with this image, says nothing of the others
+ABOUT_SIZE = re.compile(
+    r"\bvm ?size\b|virtual machine size|hypervisor generation|security type|disk ?controller|\bsize skus?\b",
+    re.IGNORECASE,
+)
+ABOUT_DISK = re.compile(r"disk size .* smaller than", re.IGNORECASE | re.DOTALL)
 _ACTION = re.compile(r"perform action\(?s?\)? '([^']+)'")
 _NAMESPACE = re.compile(r"namespace '([\w.]+)'|(Microsoft\.\w+)")
 
@@ -185,9 +201,16 @@ def failure(told: Mapping[str, Any], where: str) -> BackendError:
 
 def explained(code: str, message: str, where: str, status: int) -> BackendError:
     kind, what, hint = _meaning(code, message, status)
-    scope = "region" if code in REGIONAL else ""
+    scope = _scope(kind, code, message)
     shown = code or (f"status {status}" if status else "unknown")
     return kind(f"{what} ({shown}, {where})", hint or None, cloud_code=code, cloud_message=message, scope=scope)
+
+
+def _scope(kind: type[BackendError], code: str, message: str) -> str:
+    """Cores are counted by families of sizes, and the names of families say it."""
+    if kind is QuotaExceeded and ABOUT_FAMILY.search(message):
+        return "type"
+    return "region" if code in REGIONAL else ""
 
 
 def is_missing(error: BackendError) -> bool:
@@ -196,6 +219,8 @@ def is_missing(error: BackendError) -> bool:
 
 
 def _meaning(code: str, message: str, status: int) -> Entry:
+    if code in POLICIES and ABOUT_SIZE.search(message):
+        return NoCapacity, "a policy of the organisation forbids this size", ""
     if code in KNOWN:
         return KNOWN[code]
     if code == "OperationNotAllowed":
@@ -213,7 +238,14 @@ def _meaning(code: str, message: str, status: int) -> Entry:
         return Throttled, "too many calls", ""
     if status >= 500 or status == 0 or status == 408:
         return Unavailable, "Azure failed", ""
-    return InvalidConfiguration, f"Azure refused: {_first_line(message)}", ""
+    return _wrong(message)
+
+
+def _wrong(message: str) -> Entry:
+    if ABOUT_SIZE.search(message):
+        return NoCapacity, f"this size can't be had so: {_first_line(message)}", ""
+    hint = "set `disk` to what your image needs at least" if ABOUT_DISK.search(message) else ""
+    return InvalidConfiguration, f"Azure refused: {_first_line(message)}", hint
 
 
 def _not_allowed(message: str) -> Entry:
@@ -221,7 +253,9 @@ def _not_allowed(message: str) -> Entry:
         return NoCapacity, "there are no spot machines of this size", ""
     if ABOUT_QUOTA.search(message):
         return QuotaExceeded, "the subscription's quota is used up", ASK_FOR_QUOTA
-    return InvalidConfiguration, f"Azure refused: {_first_line(message)}", ""
+    if ABOUT_END.search(message):
+        return Unavailable, "it is being deleted", ""
+    return _wrong(message)
 
 
 def _no_login(error: HttpResponseError) -> BackendError:

@@ -186,6 +186,27 @@ def test_a_quota_is_seen_before_anything_is_asked_for(
     assert cloud.calls(CREATE) == 0
 
 
+def test_only_a_familys_quota_leaves_other_types_open(backend: AzureBackend, launch: Launch, cloud: AzureCloud) -> None:
+    scopes = []
+    for quota in ("family_cores", "cores"):
+        cloud.set(**{"family_cores": 1000, "cores": 1000, quota: 1})
+        fresh = AzureBackend(backend._config, backend.home, backend._installation, "")
+        with pytest.raises(QuotaExceeded) as refused:
+            fresh.create(launch)
+        scopes.append(refused.value.scope)
+    assert scopes == ["type", ""]
+
+
+@pytest.mark.parametrize("code", ["InternalExecutionError", "VMStartTimedOut", "TooManyRequests"])
+def test_a_machine_that_failed_for_good_is_removed_and_another_place_is_tried(
+    backend: AzureBackend, launch: Launch, cloud: AzureCloud, code: str
+) -> None:
+    cloud.fail(CREATE, code, later=True)
+    with pytest.raises(NoCapacity, match=code):
+        backend.create(launch)
+    assert (cloud.held(), backend.list_owned()) == ([], [])
+
+
 def test_a_group_that_was_removed_is_made_again(backend: AzureBackend, launch: Launch, installation: str) -> None:
     backend.terminate([backend.create(launch)])
     backend._client.resources().resource_groups.begin_delete(f"dstack-{installation}-{LOCATION}").result()

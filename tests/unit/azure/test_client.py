@@ -114,6 +114,12 @@ def test_an_operation_is_followed_at_azure_only(client: AzureClient) -> None:
         client.follow("https://example.org/operations/1", "here")
 
 
+def test_azure_may_name_the_port_that_goes_without_saying() -> None:
+    azure = AzureClient(AzureConfig())
+    assert azure.is_asked("https://management.azure.com:443/subscriptions/s/operations/1")
+    assert not azure.is_asked("https://management.azure.com.example.org/operations/1")
+
+
 def test_nobody_answers(config: AzureConfig) -> None:
     with pytest.raises(Unavailable):
         changed(config, endpoint="http://127.0.0.1:9").call("GET", "/subscriptions", "2022-12-01")

@@ -71,7 +71,8 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, kind: type[errors.
             errors.QuotaExceeded,
         ),
         ("The requested VM size does not support Spot", errors.NoCapacity),
-        ("Operation 'Put' is not allowed on VM 'x' since the VM is marked for deletion.", errors.InvalidConfiguration),
+        ("Operation 'Put' is not allowed on VM 'x' since the VM is marked for deletion.", errors.Unavailable),
+        ("Extensions are not allowed here", errors.InvalidConfiguration),
     ],
 )
 def test_what_is_not_allowed_is_told_by_its_text(message: str, kind: type[errors.BackendError]) -> None:
@@ -98,6 +99,42 @@ def test_the_hint_says_what_to_do(code: str, message: str, said: str, hint: str)
 def test_what_only_one_region_lacks() -> None:
     assert explained("LocationNotAvailableForResourceType", "", HERE, 400).scope == "region"
     assert explained("AuthorizationFailed", FORBIDDEN, HERE, 403).scope == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("BadRequest", "The selected VM size 'Standard_D2' cannot boot Hypervisor Generation '2'."),
+        ("BadRequest", "The VM size 'Standard_DC2as_v5' is not supported with '<NULL>' security type."),
+        ("InvalidParameter", "The value Standard_X provided for the VM size is not valid."),
+        ("RequestDisallowedByPolicy", "Policy identifiers: [{'name': 'Allowed virtual machine size SKUs'}]"),
+        ("ConflictingUserInput", "Disk dstack-k-os already exists in resource group g."),
+    ],
+)
+def test_what_one_size_is_refused_leaves_the_others_open(code: str, message: str) -> None:
+    told = explained(code, message, HERE, 409)
+    assert type(told) is errors.NoCapacity
+    assert (told.cloud_code, told.cloud_message) == (code, message)
+
+
+def test_a_policy_may_be_about_one_region() -> None:
+    told = explained("RequestDisallowedByPolicy", "Policy identifiers: [{'name': 'Allowed locations'}]", HERE, 403)
+    assert (type(told), told.scope) == (errors.NotAuthorized, "region")
+
+
+def test_a_familys_quota_says_nothing_of_other_families() -> None:
+    everybodys = QUOTA.replace("Standard NCASv3_T4 Family", "Total Regional")
+    scopes = [explained("OperationNotAllowed", message, HERE, 409).scope for message in (QUOTA, everybodys)]
+    assert scopes == ["type", ""]
+
+
+def test_a_disk_that_is_too_small_for_the_users_image() -> None:
+    text = "The specified disk size 60 GB is smaller than the size of the corresponding disk in the VM image: 128 GB."
+    assert "`disk`" in (explained("InvalidParameter", text, HERE, 400).hint or "")
+
+
+def test_a_subscription_without_spot_machines_may_have_others() -> None:
+    assert type(explained("AzureSpotFeatureNotEnabledForSubscription", "", HERE, 400)) is errors.QuotaExceeded
 
 
 def test_an_operation_that_failed_is_told_by_its_inner_reason() -> None:

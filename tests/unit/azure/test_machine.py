@@ -85,7 +85,12 @@ def test_what_a_job_asks_for_comes_on_top_of_the_image() -> None:
     def size(disk: int | None) -> int:
         return int(asked(replace(LAUNCH, disk=disk))["properties"]["storageProfile"]["osDisk"]["diskSizeGB"])
 
-    assert (size(None), size(100 * GIB)) == (50, 130)
+    assert (size(None), size(100 * GIB)) == (60, 130)
+
+
+def test_an_image_that_fills_most_of_a_disk_gets_a_larger_one() -> None:
+    large = replace(PLACE, image=replace(IMAGE, size=64 * GIB))
+    assert asked(place=large)["properties"]["storageProfile"]["osDisk"]["diskSizeGB"] == 128
 
 
 def test_without_a_zone_an_identity_or_an_address() -> None:
@@ -115,7 +120,10 @@ def test_a_name_is_one_that_azure_takes(key: str) -> None:
         ("Updating", "", HERE, Health.STARTING),
         ("Succeeded", "stopped", HERE, Health.STOPPED),
         ("Succeeded", "deallocated", None, Health.STOPPED),
-        ("Failed", "running", HERE, Health.STOPPED),
+        ("Failed", "", HERE, Health.STOPPED),
+        ("Failed", "stopped", HERE, Health.STOPPED),
+        # a later change to it failed, and its job goes on
+        ("Failed", "running", HERE, Health.RUNNING),
         ("Deleting", "running", HERE, Health.GONE),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig, Images
 from dstack_cloud.backends.azure.resources.policy import (
     END_MACHINES,
     lacking,
@@ -42,6 +42,12 @@ def test_the_least_role_is_what_az_takes() -> None:
     assert any(action.endswith("/blobs/write") for action in role["DataActions"])
     assert not any(action in ("*", "*/read") for action in role["Actions"])
     assert json.loads(least_role(AzureConfig(), SUBSCRIPTION))["DataActions"] == []
+
+
+def test_images_of_the_users_own_are_read() -> None:
+    own = AzureConfig(images=Images(cpu="/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/mine"))
+    assert "Microsoft.Compute/images/read" in needed_actions(own)
+    assert "Microsoft.Compute/images/read" not in needed_actions(AzureConfig())
 
 
 def test_without_an_identity_no_roles_are_given() -> None:

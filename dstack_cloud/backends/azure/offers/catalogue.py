@@ -4,6 +4,7 @@ size has, no list tells (see `gpus`)."""
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -110,7 +111,7 @@ def _type(sku: Mapping[str, Any], region: str, own_image: bool) -> dict[str, Any
     """{} for what can't be used."""
     name = str(sku["name"])
     has = {str(each.get("name")): str(each.get("value")) for each in sku.get("capabilities") or []}
-    count = int(has.get("GPUs") or 0)
+    count = math.ceil(float(has.get("GPUs") or 0))
     gpu = gpu_of(name) if count else None
     if not _boots(has) or (count and gpu is None) or (wants_grid(name) and not own_image):
         return {}

@@ -166,7 +166,8 @@ class Fleet:
                 private = str(_property(place, "privateIPAddress") or "")
                 known = Addresses(private, public.get(str(place.get("id", "")).lower(), ""))
                 if machine and private and (known.public or not self._client.config.public_ip):
-                    read[f"{region}/{machine.rpartition('/')[2]}"] = known
+                    # ids that refer to another thing come in upper case at times
+                    read[f"{region}/{machine.rpartition('/')[2].lower()}"] = known
         return read
 
     def _end(self, region: str, kind: str | None, name: str) -> None:

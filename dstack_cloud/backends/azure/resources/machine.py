@@ -96,8 +96,8 @@ def request(config: AzureConfig, installation: str, launch: Launch, place: Place
 
 
 def _disk(config: AzureConfig, launch: Launch, image: Image) -> Json:
-    """What the job asks for comes on top of what the image fills."""
-    size = max(config.disk, image.size + (launch.disk or 0))
+    """What the job asks for comes on top of what the image fills; where it doesn't say, as much again as the image."""
+    size = max(config.disk, image.size + (launch.disk or image.size))
     return {
         "name": f"{name_for(launch.key)}-os",
         "createOption": "FromImage",
@@ -153,7 +153,8 @@ def observe(config: AzureConfig, ref: str, found: Json, power: str, addresses: A
     state = state_of(found)
     if state == DELETING:
         return Observed(ref, Health.GONE, detail="it is being deleted")
-    if state in FAILED:
+    # what runs may be at work: it was a later change that failed, such as an extension that a policy adds
+    if state in FAILED and power != RUNNING:
         return Observed(ref, Health.STOPPED, detail=f"Azure couldn't make it{_reason(found)}")
     if power in ENDED:
         return Observed(ref, Health.STOPPED, detail=ENDED[power])

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 # a lack of capacity is told within seconds; a machine that is still being made after these is looked at as any other
 FOLLOW_SECONDS = 20.0
 EXISTS = "PreconditionFailed"
+UNCLEAR = (Unavailable, Throttled)
 UNDER_WAY = ("inprogress", "creating", "updating", "accepted", "running", "pending", "")
 
 
@@ -67,7 +68,7 @@ class Making:
 
     def _told(self, region: str, name: str, url: str, where: str) -> tuple[str, Json]:
         """(its state, what went wrong): of the operation, or of the machine itself where no operation is known any more."""
-        if url:
+        if url and self._client.is_asked(url):
             try:
                 found = self._client.follow(url, where)
                 return str(found.get("status", "")).lower(), found.get("error") or {}
@@ -99,19 +100,22 @@ class Making:
         """What was evicted while it was made isn't there any more, or is going, whatever the operation calls it."""
         failed = failure(told, where)
         words = {"cloud_code": failed.cloud_code or "Failed", "cloud_message": failed.cloud_message}
-        if not isinstance(failed, (InvalidConfiguration, Unavailable)):
+        if not isinstance(failed, (InvalidConfiguration, *UNCLEAR)):
             return failed
         found = self._machine(region, name, where)
         if found is None or state_of(found) == DELETING:
             return NoCapacity(f"the machine was taken back while it was made ({where})", **words)
         if not told:
             return NoCapacity(f"the machine couldn't be made, and Azure doesn't say why ({where})", **words)
+        if isinstance(failed, UNCLEAR):
+            # it ended: asked again under the same name, it would say the same for ever
+            return NoCapacity(failed.summary, **words)
         return failed
 
     def _clear(self, region: str, name: str, why: BackendError) -> None:
         """What couldn't be made may stay as a "Failed" machine, with its disk and its interface. After an unclear answer it may
         come to life yet: who asks again finds it."""
-        if isinstance(why, (Unavailable, Throttled)):
+        if isinstance(why, UNCLEAR):
             return
         self._operations.forget(name)
         try:

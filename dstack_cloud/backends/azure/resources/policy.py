@@ -55,6 +55,11 @@ MAKE_IDENTITY = (
     "Microsoft.Authorization/roleAssignments/write",
 )
 GIVE_IDENTITY = ("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",)
+# a machine's request may name an image of the user's own only where its login may read that
+READ_IMAGES = (
+    *("Microsoft.Compute/images/read", "Microsoft.Compute/galleries/read", "Microsoft.Compute/galleries/images/read"),
+    "Microsoft.Compute/galleries/images/versions/read",
+)
 FIND_STORE = ("Microsoft.Storage/storageAccounts/read",)
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 USE_STORE = (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete", f"{_BLOBS}/add/action")
@@ -62,11 +67,13 @@ USE_STORE = (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete", f"{_BLOBS}
 
 def needed_actions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
     """What the user's login must be allowed to do; `store` is the home store's URL."""
+    own_images = any(image.startswith("/") for image in (config.images.cpu, config.images.gpu))
+    machines = (*LOOK, *MAKE, *END, *(READ_IMAGES if own_images else ()))
     if config.identity == NO_IDENTITY:
-        return (*LOOK, *MAKE, *END)
+        return machines
     if config.identity:
-        return (*LOOK, *MAKE, *END, *GIVE_IDENTITY)
-    return (*LOOK, *MAKE, *END, *GIVE_IDENTITY, *MAKE_IDENTITY, *(FIND_STORE if on_blobs(store) else ()))
+        return (*machines, *GIVE_IDENTITY)
+    return (*machines, *GIVE_IDENTITY, *MAKE_IDENTITY, *(FIND_STORE if on_blobs(store) else ()))
 
 
 def least_role(config: AzureConfig, subscription: str, store: str = "") -> str:
