@@ -68,6 +68,8 @@ class GcpBackend:
         self._lock = threading.Lock()
         # how often a launch failed in a way that may be tried again
         self._failures: Counter[str] = Counter()
+        # machines whose creation failed: one that is there still is on its way out
+        self._discarded: set[str] = set()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -117,13 +119,19 @@ class GcpBackend:
             "instance_resource": machine.request(self._config, self._installation, launch, place),
             "request_id": machine.request_id(self._installation, f"{launch.key} {self._failures[launch.key]}"),
         }
+        begun = False
         try:
             with translated(where):
                 operation = self._client.instances().insert_unary(request=asked, **self._client.changing)
+            begun = True
             self._fleet.making(ref, str(operation.name))
             done = self._operations.wait(operation, where, self._create_seconds, offer.zone)
         except BackendError as refused:
-            return self._after_refusal(launch.key, ref, place, refused)
+            if begun and isinstance(refused, (Throttled, Unavailable)):
+                # the same request again would be answered with the same failure
+                self._failures[launch.key] += 1
+            return self._after_refusal(ref, place, refused, begun=begun)
+        self._discarded.discard(ref)
         if done:
             self._fleet.made(ref)
         return ref
@@ -157,21 +165,17 @@ class GcpBackend:
             account=self._identity.account(launch.store),
         )
 
-    def _after_refusal(self, key: str, ref: str, place: Place, refused: BackendError) -> str:
+    def _after_refusal(self, ref: str, place: Place, refused: BackendError, *, begun: bool) -> str:
         """The machine is there after all, or what is left of it is removed and the refusal told in a way that helps."""
         if refused.cloud_code in TAKEN:
-            if self._fleet.has(ref):
+            if ref not in self._discarded and self._fleet.has(ref):
                 return ref
             self._discard(ref)
             words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
             raise Unavailable(f"what an earlier try left at {ref} is in the way", **words) from refused
-        if self._fleet.is_making(ref):
+        if begun:
             # Google tells of some failures when the machine, or its disk, is there already
             self._discard(ref)
-            self._fleet.made(ref)
-            if isinstance(refused, (Throttled, Unavailable)):
-                # the same request again would be answered with the same failure
-                self._failures[key] += 1
         if place.account and is_about_account(refused):
             self._identity.forget()
             raise lack_of_account(place.account, bool(self._config.service_account), refused) from refused
@@ -184,6 +188,7 @@ class GcpBackend:
     def _discard(self, ref: str) -> None:
         """What can't be removed now is found by the reaper."""
         zone, name = ref.split("/")
+        self._discarded.add(ref)
         try:
             self._fleet.made(ref)
             self._fleet.terminate([ref, f"{zone}/disks/{name}"])

@@ -102,6 +102,11 @@ A_TYPE = re.compile(r"(?:machineTypes|acceleratorTypes)/[\w.-]+|acceleratorType|
 VANISHED = re.compile(
     r"(?:networks|subnetworks|firewalls)/[\w.-]+' (?:was )?not found|resource\.networkInterfaces.*does not exist"
 )
+# what can't be had together in this zone, of this type, or in this way: another offer may do
+UNFIT = re.compile(
+    r"features are not compatible|not available for|do(?:es)? not support|can only be created as"
+    r"|diskTypes?/|diskType\b|[Ss]cheduling|onHostMaintenance|provisioningModel"
+)
 ABOUT_ACCOUNT = re.compile(r"[Ss]ervice ?[Aa]ccount.*(?:not found|does not exist|doesn't exist|not exist)")
 API = re.compile(r"\b([a-z]+\.googleapis\.com)\b")
 
@@ -207,6 +212,8 @@ def _by_kind(said: Said) -> Entry:
         return Unavailable, "Google Cloud failed", ""
     if A_TYPE.search(said.message) and re.search(r"not (?:found|exist|supported|available)", said.message):
         return NoCapacity, "the zone doesn't have this machine type or GPU", ""
+    if UNFIT.search(said.message):
+        return NoCapacity, f"the zone doesn't have this machine in this way: {_first_line(said.message)}", ""
     return InvalidConfiguration, f"Google Cloud refused: {_first_line(said.message)}", ""
 
 

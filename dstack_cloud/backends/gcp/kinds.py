@@ -89,6 +89,12 @@ def family(instance_type: str) -> str:
     return instance_type.partition("-")[0]
 
 
+def is_bare_metal(instance_type: str) -> bool:
+    """It can't be moved, and boots from Hyperdisk only: https://cloud.google.com/compute/docs/instances/bare-metal-instances"""
+    return instance_type.endswith("-metal")
+
+
 def disk_type(instance_type: str) -> str:
-    hyper = family(instance_type) in HYPERDISK_FAMILIES or instance_type.startswith(HYPERDISK_TYPES)
+    named = is_bare_metal(instance_type) or instance_type.startswith(HYPERDISK_TYPES)
+    hyper = named or family(instance_type) in HYPERDISK_FAMILIES
     return "hyperdisk-balanced" if hyper else "pd-balanced"

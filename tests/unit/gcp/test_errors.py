@@ -68,7 +68,7 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, kind: type[errors.
 def test_a_missing_permission_is_named(said: Said) -> None:
     told = refusal(said, HERE)
     assert "the permission compute.instances.create is missing" in told.summary
-    assert told.hint and "config check" in told.hint
+    assert told.hint and "dstack config permissions gcp" in told.hint
 
 
 def test_an_api_that_is_not_enabled_is_named_with_the_command() -> None:
@@ -105,6 +105,21 @@ def test_a_quota_is_named_and_one_of_all_regions_says_so() -> None:
 def test_a_zone_without_the_gpu_is_no_capacity(message: str, status: int) -> None:
     code = "notFound" if status == 404 else "invalid"
     assert isinstance(refusal(Said(code, message, status), HERE), errors.NoCapacity)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[c3-standard-192-metal, pd-balanced] features are not compatible for creating instance.",
+        "Instances with guest accelerators do not support live migration.",
+        "Invalid value for field 'resource.scheduling.onHostMaintenance': 'MIGRATE'. It must be TERMINATE.",
+        "Invalid value for field 'resource.disks[0].initializeParams.diskType': 'x'. It isn't supported.",
+        "On-demand provisioning is not available for this accelerator.",
+    ],
+)
+def test_what_one_type_can_not_have_does_not_forbid_the_others(message: str) -> None:
+    told = refusal(Said("badRequest", message, 400), HERE)
+    assert isinstance(told, errors.NoCapacity) and message in told.summary
 
 
 def test_a_policy_of_the_organization_and_a_project_that_is_not_there() -> None:

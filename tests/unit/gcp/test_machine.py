@@ -124,6 +124,13 @@ def test_a_machine_without_an_address_is_starting() -> None:
     assert observe(GcpConfig(), "ref", compute_v1.Instance(status="RUNNING")).health is Health.STARTING
 
 
+def test_bare_metal_stays_where_it_is_and_boots_from_hyperdisk() -> None:
+    metal = OFFER.model_copy(update={"instance_type": "c3-standard-192-metal"})
+    made = request(GcpConfig(), "me", Launch(key="k", offer=metal), PLACE)
+    assert made["scheduling"]["on_host_maintenance"] == "TERMINATE"
+    assert made["disks"][0]["initialize_params"]["disk_type"].endswith("/hyperdisk-balanced")
+
+
 def test_types_with_gpus_have_names_that_are_read_back() -> None:
     name = attached("n1-standard-8", "nvidia-tesla-t4", 2)
     assert split(name) == ("n1-standard-8", "nvidia-tesla-t4", 2)

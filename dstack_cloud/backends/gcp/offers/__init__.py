@@ -11,7 +11,7 @@ from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, told_age
 from dstack_cloud.backends.base.shelf import Shelf
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family
+from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family, is_bare_metal
 from dstack_cloud.backends.gcp.offers import catalogue, prices
 from dstack_cloud.domain.resources import Gpu, Machine
 
@@ -104,4 +104,5 @@ def _digest(*parts: str) -> str:
 def _instance_type(name: str, size: dict[str, object]) -> InstanceType:
     gpus = tuple(Gpu(name=gpu, memory=memory) for gpu, memory in catalogue.gpus(size))
     machine = Machine.model_validate({"cpu": size["cpu"], "memory": size["memory"], "gpus": gpus})
-    return InstanceType(name, machine, spot=True, on_demand=name not in SPOT_ONLY, usual=family(name) in USUAL)
+    usual = family(name) in USUAL and not is_bare_metal(name)
+    return InstanceType(name, machine, spot=True, on_demand=name not in SPOT_ONLY, usual=usual)

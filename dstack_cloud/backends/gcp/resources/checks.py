@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.errors import ASK_FOR_QUOTA
+from dstack_cloud.backends.gcp.errors import API_DISABLED, ASK_FOR_QUOTA
 from dstack_cloud.backends.gcp.resources.images import Catalogue
 from dstack_cloud.backends.gcp.resources.network import Network
-from dstack_cloud.backends.gcp.resources.policy import permissions
+from dstack_cloud.backends.gcp.resources.policy import MACHINE_ROLE, permissions
 from dstack_cloud.backends.gcp.resources.quotas import GPUS, Quotas
 from dstack_cloud.errors import BackendError
 
@@ -36,7 +36,7 @@ class Checks:
         except BackendError as wrong:
             return [_wrong(wrong)]
         found = [Finding(True, f"credentials of {self.client.caller} for the project {project}")]
-        found += self._permissions()
+        found += [*self._permissions(), *self._services()]
         found += [self._image(name) for name in (self.client.config.images.cpu, self.client.config.images.gpu)]
         with ThreadPoolExecutor(len(regions)) as pool:
             for some in pool.map(lambda region: list(self._region(region)), regions):
@@ -54,11 +54,25 @@ class Checks:
                 path = f"/v3/projects/{self.client.project}:testIamPermissions"
                 given |= set(self.client.rest("projects", "POST", path, asked).get("permissions", []))
         except BackendError as wrong:
-            yield Finding(True, f"permissions can't be read ({wrong.summary})")
+            unread = Finding(True, f"permissions can't be read ({wrong.summary})")
+            yield _wrong(wrong) if wrong.cloud_code in API_DISABLED else unread
             return
         for permission in wanted:
             granted = permission in given
             yield Finding(granted, permission if granted else f"{permission} is missing", "" if granted else LEAST)
+
+    def _services(self) -> Iterator[Finding]:
+        """Compute Engine isn't all: a new project has the APIs of the others off."""
+        asked = {"billing": "/v1/services?pageSize=1"}
+        if not self.client.config.service_account:
+            asked["iam"] = f"/v1/projects/{self.client.project}/roles/{MACHINE_ROLE}"
+        for service, path in asked.items():
+            try:
+                self.client.rest(service, "GET", path)
+            except BackendError as wrong:
+                # that the role isn't there yet, for example, is no matter
+                if wrong.cloud_code in API_DISABLED:
+                    yield _wrong(wrong)
 
     def _image(self, name: str) -> Finding:
         try:

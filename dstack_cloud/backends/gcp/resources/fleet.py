@@ -15,14 +15,15 @@ from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import MISSING, translated
 from dstack_cloud.backends.gcp.resources.machine import KEY_LABEL, OWNER_LABEL, labels, observe
 from dstack_cloud.backends.gcp.resources.operations import Operations
-from dstack_cloud.errors import BackendError, Unavailable
+from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
 if TYPE_CHECKING:
     from dstack_cloud.backends.gcp.client import Disk, DisksScopedList, Instance, InstancesScopedList
 
 Scope = TypeVar("Scope", "InstancesScopedList", "DisksScopedList")
 
-REF = re.compile(r"([a-z0-9-]+-[a-z])/(disks/)?([a-z][a-z0-9-]*)")
+# a zone for AI has another ending: us-central1-ai1a (https://cloud.google.com/compute/docs/regions-zones/ai-zones)
+REF = re.compile(r"([a-z0-9-]+)/(disks/)?([a-z][a-z0-9-]*)")
 # so many calls that name one thing each, side by side
 WIDTH = 16
 # https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList
@@ -30,6 +31,8 @@ PAGE = 500
 # how long a machine whose creation is under way may not be there yet
 UNDER_WAY_SECONDS = 120.0
 UNREACHABLE = "UNREACHABLE"
+# https://cloud.google.com/compute/docs/instances/instance-lifecycle: what comes before a machine's end
+ALIVE = ("PROVISIONING", "STAGING", "RUNNING")
 
 
 class Fleet:
@@ -61,13 +64,10 @@ class Fleet:
         with self._lock:
             self._making.pop(ref, None)
 
-    def is_making(self, ref: str) -> bool:
-        with self._lock:
-            return ref in self._making
-
     def has(self, ref: str) -> bool:
-        """Whether there is such a machine, in whatever state."""
-        return self._get(ref) is not None
+        """Whether there is such a machine, and it isn't about to end."""
+        found = self._get(ref)
+        return found is not None and str(found.status) in ALIVE
 
     def inspect(self, refs: Sequence[str]) -> dict[str, Observed]:
         seen = {ref: Observed(ref, Health.GONE, detail="it isn't a machine on Google Cloud") for ref in refs}
@@ -78,8 +78,8 @@ class Fleet:
         return seen
 
     def terminate(self, refs: Sequence[str]) -> None:
-        """Side by side; raises the first refusal, once all were asked."""
-        wanted = [ref for ref in dict.fromkeys(refs) if REF.fullmatch(ref)]
+        """Side by side; raises the first refusal, once all were asked. What has no zone was never here."""
+        wanted = [ref for ref in dict.fromkeys(refs) if "/" in ref]
         refused = [wrong for wrong in _side_by_side(self._end, wanted) if wrong is not None]
         if refused:
             raise refused[0]
@@ -100,6 +100,8 @@ class Fleet:
         # a list may lag behind, or lack a zone that doesn't answer; who asks for one is told how it is
         missing = [ref for ref in refs if ref not in found]
         seen = {ref: observe(config, ref, each) for ref, each in found.items()}
+        for ref in found:
+            self.made(ref)
         silent: list[str] = []
         for ref, each in zip(missing, _side_by_side(self._get, missing), strict=True):
             if isinstance(each, BackendError):
@@ -137,6 +139,8 @@ class Fleet:
             return None
 
     def _end(self, ref: str) -> None:
+        if not REF.fullmatch(ref):
+            raise InvalidConfiguration(f"{ref!r} names no machine on Google Cloud, and no disk")
         zone, name = ref.split("/")[0], ref.split("/")[-1]
         place = {"project": self._client.project, "zone": zone}
         try:
@@ -153,8 +157,9 @@ class Fleet:
     def _refuse_unfinished(self, ref: str) -> None:
         """One that isn't there yet would come after all."""
         with self._lock:
-            under_way = ref in self._making and self._clock() - self._making[ref][1] < UNDER_WAY_SECONDS
-        if under_way and self._operations.look(self._making[ref][0], ref.split("/")[0], ref) is None:
+            operation, since = self._making.get(ref, ("", 0.0))
+        under_way = operation and self._clock() - since < UNDER_WAY_SECONDS
+        if under_way and self._operations.look(operation, ref.split("/")[0], ref) is None:
             raise Unavailable(f"{ref} is still being made")
 
     def _machines(self) -> Iterator[tuple[str, InstancesScopedList]]:

@@ -72,8 +72,8 @@ class Identity:
             self._let_into(bucket, f"serviceAccount:{email}")
         try:
             self._let_delete(f"serviceAccount:{email}")
-        except NotAuthorized as refused:
-            # all the rest works: a machine that ends is stopped then, and deleted by the server
+        except (NotAuthorized, InvalidConfiguration) as refused:
+            # not allowed, or Cloud Resource Manager's API is off. All the rest works: a machine that ends is stopped then, and deleted by the server
             log.warning("machines can't delete themselves: %s", refused.summary)
         return email
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dstack_cloud.backends.base import Health, Launch, Observed
 from dstack_cloud.backends.gcp.config import GIB, GcpConfig
-from dstack_cloud.backends.gcp.kinds import disk_type, split
+from dstack_cloud.backends.gcp.kinds import disk_type, is_bare_metal, split
 from dstack_cloud.backends.gcp.resources.images import Image
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 
@@ -123,12 +123,13 @@ def _interface(config: GcpConfig, place: Place) -> dict[str, Any]:
 def _scheduling(launch: Launch) -> dict[str, Any]:
     """https://cloud.google.com/compute/docs/instances/create-use-spot and .../limit-vm-runtime"""
     spot, seconds = launch.offer.spot, int(launch.lifetime)
+    stays = spot or launch.offer.machine.gpus or is_bare_metal(launch.offer.instance_type)
     made: dict[str, Any] = {
         "provisioning_model": "SPOT" if spot else "STANDARD",
         # a machine that is started anew by Google would begin its job again
         "automatic_restart": False,
-        # what has GPUs can't be moved, and what is spot isn't
-        "on_host_maintenance": "TERMINATE" if spot or launch.offer.machine.gpus else "MIGRATE",
+        # what has GPUs or is bare metal can't be moved, and what is spot isn't
+        "on_host_maintenance": "TERMINATE" if stays else "MIGRATE",
     }
     if seconds:
         made["max_run_duration"] = {"seconds": max(SHORTEST_RUN_SECONDS, min(seconds, LONGEST_RUN_SECONDS))}
