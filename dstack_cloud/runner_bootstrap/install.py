@@ -102,7 +102,8 @@ def _start_on_machine(seconds: int, user: str, place: Placement) -> tuple[str, .
         f"mkdir -p {UNITS}/multi-user.target.wants; ln -sf {UNITS}/{place.unit} {UNITS}/multi-user.target.wants/",
         "systemctl daemon-reload",
         f"systemctl restart {DEAD_MAN}.timer",
-        f"systemctl start {place.unit} || {{ journalctl -u {place.unit} -n 20 --no-pager >&2; exit 1; }}",
+        # what it is only to be stopped before may still be starting
+        f"systemctl start --job-mode=ignore-dependencies {place.unit} || {{ journalctl -u {place.unit} -n 20 --no-pager >&2; exit 1; }}",
     )
 
 

@@ -58,6 +58,10 @@ class Machines(Protocol):
         """Its metadata service says that it will be ended in so many seconds."""
         ...
 
+    def soft_off(self, id: str) -> None:
+        """As ACPI does it: what runs in it is told to shut down, and does so in its own time."""
+        ...
+
     def end(self, id: str, *, abruptly: bool = False) -> None:
         """`abruptly`: as hardware does that fails; the cloud isn't told."""
         ...

@@ -71,6 +71,9 @@ class Hypervisor:
         except NotFound:
             pass  # it hasn't begun to boot: nobody is there to be told
 
+    def soft_off(self, id: str) -> None:
+        self._pool.submit(self._soft_off, id)
+
     def end(self, id: str, *, abruptly: bool = False) -> None:
         with self._lock:
             self._doomed.add(id)
@@ -111,6 +114,12 @@ class Hypervisor:
     def _offer_of(self, birth: Birth) -> Offer:
         place = {"region": birth.region, "zone": birth.zone, "instance_type": birth.type, "spot": birth.spot}
         return self._offer.model_copy(update=place)
+
+    def _soft_off(self, id: str) -> None:
+        try:
+            self._client.execute(_ref(id), "systemctl poweroff --no-block")
+        except BackendError as wrong:
+            log.info("%s isn't told to shut down: %s", id, wrong)
 
     def _end(self, id: str) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -169,13 +170,25 @@ class Runner:
         if self.state["notice_at"] is None:
             self.state.update(notice_at=time.time())
 
-    def leave(self, window: float) -> None:
-        """The machine shuts down in `window` seconds, perhaps to come back: the job ends as on a cloud's notice, and what it owes
-        is on the disk when this returns."""
+    def leave(self, window: float, *, for_good: bool = False) -> None:
+        """The machine shuts down, perhaps to come back: the job ends as on a cloud's notice, and what it owes is on the disk when
+        this returns. `for_good`: the disk goes, too, so it was also collected, or `window` seconds are over."""
+        began = time.monotonic()
         attempt = self._attempt if self.state["phase"] in ("downloading", "running") else None
-        self._interrupt(window)
+        self._interrupt(min(window, self._window()))
         if attempt is not None:
             attempt.wait_over(window)
+        if for_good and not self.idle:
+            self.finished.wait(max(0.0, began + window - time.monotonic()))
+
+    def _window(self) -> float:
+        """What the cloud leaves a machine that it shuts down."""
+        cloud = self._attempt.job.notice if self._attempt else None
+        if not cloud:
+            return math.inf
+        from dstack_cloud.runner_bootstrap.payload import notices
+
+        return notices.WINDOWS[cloud]
 
     def abandon(self) -> None:
         """The machine is taken back, or the folder is gone: the job dies at once."""

@@ -21,13 +21,13 @@ from dstack_cloud.runner_bootstrap.payload.runner import Runner
 
 TICK_SECONDS = 0.5
 BACKLOG = 64
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 # what a machine that shuts down leaves us, less than the unit's TimeoutStopSec
 SHUTDOWN_SECONDS = 45.0
 
 
 class _Terminated(Exception):
-    """SIGTERM or SIGINT came, or SIGUSR1, which says that the machine shuts down."""
+    """SIGTERM or SIGINT came, or one that says that the machine shuts down: SIGUSR1, or SIGUSR2 where it does for good."""
 
 
 def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float | None, on_end: list[str]) -> int:
@@ -50,8 +50,8 @@ def serve(root: Path, socket_path: Path, machine: Machine, idle_timeout: float |
             runner.abandon()
     except _Terminated as end:
         collected = False
-        if end.args == (signal.SIGUSR1,):
-            runner.leave(SHUTDOWN_SECONDS)
+        if end.args[0] in (signal.SIGUSR1, signal.SIGUSR2):
+            runner.leave(SHUTDOWN_SECONDS, for_good=end.args[0] == signal.SIGUSR2)
         else:
             runner.abandon()
     finally:

@@ -121,11 +121,18 @@ class Fleet:
             }
 
     def interrupt(self, id: str, seconds: float) -> None:
-        """The notice now, the end in so many seconds."""
+        """The notice now, and the guest is told to shut down; the end in so many seconds.
+
+        https://cloud.google.com/compute/docs/instances/spot#preemption-process
+        """
         life = self.life(id)
         life.taken_at = time.monotonic() + seconds
         if self._world.machines is not None and life.begun:
             self._world.machines.announce(life.id, seconds)
+            if self._world.settings.soft_off:
+                self._document(life)["status"], life.reason = STOPPING, PREEMPTED
+                self._tell(life)
+                self._world.machines.soft_off(life.id)
         self.settle()
 
     def end(self, id: str, reason: str, *, removes: bool) -> None:

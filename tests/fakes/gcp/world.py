@@ -33,6 +33,7 @@ class Settings:
 
     `hurry`: a limited run ends so many times earlier. `quotas`: limits by metric, of each region and of the project. `disabled`:
     services whose API isn't enabled ("compute.googleapis.com"). `unreachable`: zones that don't answer. `billing`: whether the project has a billing account.
+    `soft_off`: an interruption's notice is also the button that makes the guest shut down.
     """
 
     operation_delay: float = 0.02
@@ -44,6 +45,7 @@ class Settings:
     disabled: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
     billing: bool = True
+    soft_off: bool = True
 
 
 class World:

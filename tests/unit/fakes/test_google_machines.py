@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dstack_cloud.errors import SshError
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER, user_data
 from dstack_cloud.ssh import keys
 from dstack_cloud.ssh.connection import Connection
@@ -57,6 +58,7 @@ def bodies(cloud: GoogleCloud) -> list[str]:
 
 
 def test_a_machine_knows_who_it_is_and_that_it_is_taken_back(google_cloud: GoogleCloud) -> None:
+    google_cloud.set(soft_off=False)
     body = boot(google_cloud, scheduling=SPOT)
     assert [body.metadata(path) for path in ("instance/name", "project/project-id")] == ["vm-1", PROJECT]
     assert body.metadata("instance/zone").endswith(f"/zones/{ZONE}")
@@ -66,6 +68,16 @@ def test_a_machine_knows_who_it_is_and_that_it_is_taken_back(google_cloud: Googl
     assert body.metadata("instance/preempted") == "TRUE"
     until(lambda: state(google_cloud) == "gone")
     assert (google_cloud.held(), bodies(google_cloud)) == ([], [])
+
+
+def test_an_interruption_shuts_the_guest_down(google_cloud: GoogleCloud) -> None:
+    body = boot(google_cloud, scheduling=SPOT)
+    google_cloud.interrupt("vm-1", 600)
+    assert state(google_cloud) == "STOPPING"
+    with pytest.raises(SshError):
+        body.connection.run("sleep 60")
+    delete(google_cloud)
+    until(lambda: state(google_cloud) == "gone")
 
 
 def test_a_machine_that_powers_itself_off_is_only_stopped(google_cloud: GoogleCloud) -> None:

@@ -130,3 +130,18 @@ def test_a_machine_that_shuts_down_and_comes_back(rig: Rig) -> None:
     assert (state.reason, state.exit_code) == ("interrupted", 3)
     assert rig.output()["f"].size == len("saved\n")
     rig.link.collected()
+
+
+def test_a_machine_that_shuts_down_for_good_is_collected_first(rig: Rig) -> None:
+    rig.start()
+    rig.submit("trap 'echo saved > f; exit 3' TERM; echo ready; while :; do sleep 0.05; done", artifacts=["f"])
+    rig.wait_log(b"ready")
+    assert rig.process
+    rig.process.send_signal(signal.SIGUSR2)
+    # systemd follows with its own
+    rig.process.send_signal(signal.SIGTERM)
+    state = rig.wait("uploading")
+    assert (state.reason, state.exit_code) == ("interrupted", 3)
+    assert rig.output()["f"].size == len("saved\n")
+    rig.link.collected()
+    assert rig.process.wait(PATIENCE) == 0

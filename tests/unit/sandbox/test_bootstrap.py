@@ -85,6 +85,15 @@ def test_only_an_ephemeral_machine_ends_with_its_runner() -> None:
     assert (place.unit, place.courier_unit) == ("dstack-runner-k-1.service", "dstack-courier-k-1.service")
 
 
+def test_of_a_machine_that_goes_for_good_the_rest_is_carried_before_anything_else_stops() -> None:
+    runner, courier = units.service(), units.courier_service()
+    assert "After=docker.service dstack-ending.service\n" in runner
+    assert f"nss-lookup.target {MACHINE.unit}\n" in courier
+    assert "-s USR2 dstack-runner.service; then while kill -0 $MAINPID" in courier
+    kept = lease("/var/lib/leases/k-1")
+    assert "USR2" not in units.service(place=kept) + units.courier_service(place=kept)
+
+
 def test_nothing_secret_is_in_a_command() -> None:
     """Arguments are seen by every user of a machine; what is read from the standard input isn't."""
     step = install.install(seconds=60, host_key=KEY)
