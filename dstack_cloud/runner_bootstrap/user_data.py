@@ -19,6 +19,12 @@ ENDING_SECONDS = 60
 # a reboot stops units, too, and its machine is still needed
 STOPS_FOR_GOOD = "! systemctl list-jobs --no-legend 2>/dev/null | grep -Eq ' (reboot|kexec|soft-reboot)[.]target '"
 
+# Google's guest agent would make other host keys at the first boot: https://github.com/GoogleCloudPlatform/guest-agent#configuration
+KEEP_HOST_KEY = """\
+mkdir -p /etc/default
+file=/etc/default/instance_configs.cfg
+grep -qs '^set_host_keys' $file || printf '[InstanceSetup]\\nset_host_keys = false\\n' >>$file"""
+
 
 def service(ending: str = "") -> str:
     """The unit that the dead-man timer starts."""
@@ -105,7 +111,7 @@ def user_data(
             }
         ],
         # the earliest stage there is: armed before SSH answers, and at every boot, so that nothing can lose it
-        "bootcmd": [["sh", "-c", _arm(dead_man_seconds, ending)]],
+        "bootcmd": [["sh", "-c", _arm(dead_man_seconds, ending)], ["sh", "-c", KEEP_HOST_KEY]],
     }
     # JSON is YAML, and needs no library here
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

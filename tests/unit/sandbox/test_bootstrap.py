@@ -37,6 +37,13 @@ def test_user_data_brings_the_host_key_and_lets_one_key_in() -> None:
     assert (user["name"], user["ssh_authorized_keys"], user["lock_passwd"]) == ("me", ["ssh-ed25519 CLIENT"], True)
 
 
+def test_googles_agent_is_told_once_to_leave_the_host_key(tmp_path: Path) -> None:
+    script = document()["bootcmd"][1][2].replace("/etc/default", str(tmp_path))
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script], check=True)
+    assert (tmp_path / "instance_configs.cfg").read_text() == "[InstanceSetup]\nset_host_keys = false\n"
+
+
 def test_the_dead_man_is_armed_in_the_earliest_stage() -> None:
     made = document(seconds=1234)
     script = made["bootcmd"][0][2]
