@@ -67,9 +67,9 @@ def _let_go(world: World, couriers: Couriers, instance: Instance) -> None:
 
 
 def _listed(world: World, instance: Instance) -> str:
-    """The ref under which its backend lists it, "" where it doesn't."""
+    """The ref under which its backend lists it, "" where it doesn't. What it left behind says only that it was there."""
     owned = world.backend_of(instance).list_owned()
-    return next((machine.ref for machine in owned if machine.key == instance.id), "")
+    return next((machine.ref for machine in owned if machine.key == instance.id and not machine.left), "")
 
 
 def _create(world: World, instance: Instance, job: Job) -> None:

@@ -128,6 +128,8 @@ KNOWN: dict[str, Entry] = {
         "LocationNotAvailableForResourceType", "InvalidLocation", "LocationNotSupported", "LocationNotFound",
     ),
 }  # fmt: skip
+# the condition of a request isn't met: what it was to make is there
+EXISTS = "PreconditionFailed"
 POLICIES = frozenset({"RequestDisallowedByPolicy", "RequestDisallowedByAzure"})
 MISSING_PERMISSION = ("AuthorizationFailed", "LinkedAuthorizationFailed", "LinkedAccessCheckFailed", "Forbidden")
 UNREGISTERED = ("MissingSubscriptionRegistration", "SubscriptionNotRegistered", "MissingRegistrationForLocation")
@@ -185,6 +187,9 @@ def refusal(error: HttpResponseError, where: str) -> BackendError:
     told = getattr(error, "error", None)
     code = str(getattr(told, "code", "") or "")
     message = str(getattr(told, "message", "") or error.message or "")
+    if error.status_code == 412:
+        # whatever a service calls it
+        code = EXISTS
     return explained(code, message, where, int(error.status_code or 0))
 
 

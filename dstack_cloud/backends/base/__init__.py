@@ -97,10 +97,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Owned:
-    """Something that carries this installation's owner tag. `key` is the Launch's, "" where it can't be told."""
+    """Something that carries this installation's owner tag. `key` is the Launch's, "" where it can't be told. `left`: a disk, an
+    interface or an address that a machine left behind."""
 
     ref: str
     key: str
+    left: bool = False
 
 
 @dataclass(frozen=True)

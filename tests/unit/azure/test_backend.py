@@ -207,6 +207,23 @@ def test_a_machine_that_failed_for_good_is_removed_and_another_place_is_tried(
     assert (cloud.held(), backend.list_owned()) == ([], [])
 
 
+def test_a_machine_that_is_there_stays_however_azure_says_it(
+    backend: AzureBackend, launch: Launch, cloud: AzureCloud, config: AzureConfig, installation: str
+) -> None:
+    ref = backend.create(launch)
+    cloud.fail(CREATE, "ConditionNotMet", status=412)
+    assert restarted(backend, config, installation).create(launch) == ref
+    assert backend.inspect([ref])[ref].health is Health.RUNNING
+
+
+def test_what_is_in_a_region_that_is_named_no_more_is_still_owned(
+    backend: AzureBackend, launch: Launch, config: AzureConfig, installation: str
+) -> None:
+    ref = backend.create(launch)
+    elsewhere = restarted(backend, config.model_copy(update={"regions": ("northcentralus",)}), installation)
+    assert [owned.ref for owned in elsewhere.list_owned()] == [ref]
+
+
 def test_a_group_that_was_removed_is_made_again(backend: AzureBackend, launch: Launch, installation: str) -> None:
     backend.terminate([backend.create(launch)])
     backend._client.resources().resource_groups.begin_delete(f"dstack-{installation}-{LOCATION}").result()

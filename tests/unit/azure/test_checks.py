@@ -54,6 +54,11 @@ def test_what_machines_need_is_made_once_and_ahead(
     assert AzureBackend(named, backend.home, "me", "").prepare("") == ""
 
 
+def test_without_an_identity_its_provider_need_not_be_registered(backend: AzureBackend, config: AzureConfig) -> None:
+    without = AzureBackend(config.model_copy(update={"identity": NO_IDENTITY}), backend.home, "me", "")
+    assert [any("ManagedIdentity" in each.text for each in it.validate()) for it in (backend, without)] == [True, False]
+
+
 def test_the_role_that_is_printed_is_for_the_subscription(backend: AzureBackend, config: AzureConfig) -> None:
     least = backend.permissions("az://runs")
     assert json.loads(least.document)["AssignableScopes"] == [f"/subscriptions/{config.subscription}"]

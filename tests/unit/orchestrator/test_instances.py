@@ -171,6 +171,21 @@ class Unlisted(SimBackend):
         raise errors.Unavailable("the list can't be had")
 
 
+class LeftADisk(SimBackend):
+    def list_owned(self) -> list[Owned]:
+        left = [Owned(f"disk:{ref}", ref, left=True) for ref in self.machines]
+        return [*left, *super().list_owned()]
+
+
+def test_what_a_machine_left_behind_is_not_taken_for_it(tmp_path: Path) -> None:
+    simulation = quiet(tmp_path)
+    step_job(simulation)
+    simulation.database.jobs.save(replace(simulation.job(), status=JobStatus.STOPPED))
+    backend = LeftADisk(simulation.chance)
+    backend.machines[the_machine(simulation).id] = "running"
+    assert step_machine(simulation, backends={"main": {"sim": backend}}).ref == the_machine(simulation).id
+
+
 def test_an_intent_is_let_go_only_after_a_look_for_its_machine(tmp_path: Path) -> None:
     simulation = quiet(tmp_path)
     step_job(simulation)

@@ -92,8 +92,8 @@ class Fleet:
             interfaces = ec2.describe_network_interfaces(Filters=[owner, free])["NetworkInterfaces"]
         return [
             *machines,
-            *(Owned(f"{region}/{each['VolumeId']}", key_of(each)) for each in volumes),
-            *(Owned(f"{region}/{each['NetworkInterfaceId']}", key_of(each)) for each in interfaces),
+            *(Owned(f"{region}/{each['VolumeId']}", key_of(each), left=True) for each in volumes),
+            *(Owned(f"{region}/{each['NetworkInterfaceId']}", key_of(each), left=True) for each in interfaces),
         ]
 
     def _pairs(self, region: str) -> list[tuple[str, str]]:

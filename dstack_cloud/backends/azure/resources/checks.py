@@ -16,7 +16,8 @@ from dstack_cloud.backends.base import Finding
 from dstack_cloud.errors import BackendError
 
 LEAST = "make the role that `dstack config permissions azure` prints, and give it to the login"
-PROVIDERS = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.ManagedIdentity")
+PROVIDERS = ("Microsoft.Compute", "Microsoft.Network")
+OWN_IDENTITY = "Microsoft.ManagedIdentity"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Checks:
             found = [self._subscription()]
             places = self._places()
             found += self._permissions()
-            found += [self._provider(name) for name in PROVIDERS]
+            named = self.client.config.identity
+            found += [self._provider(name) for name in (*PROVIDERS, *(() if named else (OWN_IDENTITY,)))]
         except BackendError as wrong:
             return [_wrong(wrong)]
         with ThreadPoolExecutor(len(regions)) as pool:

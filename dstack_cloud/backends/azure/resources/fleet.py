@@ -62,7 +62,9 @@ class Fleet:
             self._addresses.pop(ref, None)
 
     def listed(self, regions: Sequence[str]) -> list[Owned]:
-        """Machines first, then interfaces, disks and addresses that were left behind. Regions side by side."""
+        """Machines first, then interfaces, disks and addresses that were left behind. Regions side by side, also those that
+        the settings name no more."""
+        regions = sorted({*regions, *self._groups.regions()})
         with ThreadPoolExecutor(len(regions)) as pool:
             return [owned for found in pool.map(self._listed, regions) for owned in found]
 
@@ -85,7 +87,11 @@ class Fleet:
                 for each in machines
                 if self._is_ours(each) and state_of(each) != DELETING
             ),
-            *(Owned(f"{region}/{kind}:{each['name']}", key_of(each)) for kind, each in left if self._is_ours(each)),
+            *(
+                Owned(f"{region}/{kind}:{each['name']}", key_of(each), left=True)
+                for kind, each in left
+                if self._is_ours(each)
+            ),
         ]
 
     def _is_ours(self, thing: Json) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import translated
 from dstack_cloud.backends.azure.resources.policy import PREFIX
+
+REGION = re.compile(r"[a-z0-9]+")
 
 
 class Groups:
@@ -27,6 +30,14 @@ class Groups:
 
     def name(self, region: str) -> str:
         return f"{self._base}-{region}"
+
+    def regions(self) -> set[str]:
+        """Where groups are. Raises BackendError."""
+        begin = f"{self._base}-".lower()
+        with translated("resource groups"):
+            names = [str(each.name).lower() for each in self._client.resources().resource_groups.list()]
+        found = {name.removeprefix(begin) for name in names if name.startswith(begin)}
+        return {region for region in found if REGION.fullmatch(region)}
 
     def id(self, region: str) -> str:
         return f"/subscriptions/{self._client.subscription}/resourceGroups/{self.name(region)}"

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.errors import failure, is_missing, translated
+from dstack_cloud.backends.azure.errors import EXISTS, failure, is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
 from dstack_cloud.backends.azure.resources.machine import DELETING, RUNNING, failure_of, power_of, state_of
 from dstack_cloud.backends.azure.resources.operations import Operations
@@ -19,7 +19,6 @@ Json = dict[str, Any]
 
 # a lack of capacity is told within seconds; a machine that is still being made after these is looked at as any other
 FOLLOW_SECONDS = 20.0
-EXISTS = "PreconditionFailed"
 UNCLEAR = (Unavailable, Throttled)
 UNDER_WAY = ("inprogress", "creating", "updating", "accepted", "running", "pending", "")
 

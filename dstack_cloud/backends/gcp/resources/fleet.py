@@ -188,7 +188,7 @@ class Fleet:
 
 
 def _owned(thing: Instance | Disk, kind: str) -> Owned:
-    return Owned(_ref(thing.zone, f"{kind}{thing.name}"), str(thing.labels.get(KEY_LABEL, "")))
+    return Owned(_ref(thing.zone, f"{kind}{thing.name}"), str(thing.labels.get(KEY_LABEL, "")), left=bool(kind))
 
 
 def _ref(zone: str, name: str) -> str:
