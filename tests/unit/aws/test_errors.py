@@ -52,7 +52,7 @@ def test_a_missing_permission_is_named() -> None:
     words = "User: arn:aws:iam::1:user/me is not authorized to perform: ec2:CreateTags on resource: arn:aws:ec2:…"
     told = refusal(answer("UnauthorizedOperation", words, 403), HERE)
     assert "the permission ec2:CreateTags is missing" in told.summary
-    assert told.hint and "config check" in told.hint
+    assert told.hint and "dstack config permissions aws" in told.hint
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_an_address_that_comes_back_is_let_in_again(config: AwsConfig, cloud: Mo
     here = network(config)
     vpc = next(iter(here.subnets(REGION).values())).vpc
     for address in ("192.0.2.1/32", "192.0.2.2/32", "192.0.2.1/32"):
-        here._address = (time.monotonic(), address)
+        here._own._known = (time.monotonic(), address)
         assert opened(cloud, here.group(REGION, vpc)).keys() == {address}
 
 
