@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import time
 import urllib.request
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from dstack_cloud.errors import Unavailable
@@ -14,21 +15,32 @@ OWN_ADDRESS_URL = "https://checkip.amazonaws.com"
 OWN_ADDRESS_SECONDS = 10
 # a laptop changes its network now and then
 AGE_SECONDS = 300.0
+# a question that fails takes as long as it may
+FAILURE_SECONDS = 60.0
 
 
 class OwnAddress:
     """Looked up anew every few minutes. `endpoint` is an emulator's URL, "" for a cloud."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._endpoint, self._clock = endpoint, clock
         self._known: tuple[float, str] = (0.0, "")
+        self._failed: tuple[float, Unavailable | None] = (0.0, None)
 
     def network(self) -> str:
-        """As CIDR: "203.0.113.7/32". Raises Unavailable."""
+        """As CIDR: "203.0.113.7/32". Raises Unavailable, for a while without asking again: whoever looks at machines asks often."""
         at, address = self._known
-        if not address or time.monotonic() - at > AGE_SECONDS:
+        if address and self._clock() - at <= AGE_SECONDS:
+            return address
+        failed_at, failure = self._failed
+        if failure is not None and self._clock() - failed_at <= FAILURE_SECONDS:
+            raise Unavailable(failure.summary, failure.hint)
+        try:
             address = f"{address_towards(self._endpoint) if self._endpoint else public_address()}/32"
-            self._known = time.monotonic(), address
+        except Unavailable as refused:
+            self._failed = self._clock(), refused
+            raise
+        self._known = self._clock(), address
         return address
 
 

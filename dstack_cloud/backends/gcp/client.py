@@ -78,7 +78,7 @@ class GcpClient:
     def login(self) -> Login:
         with self._lock:
             if self._login is None:
-                self._login = _log_in(self.config.credentials)
+                self._login = _log_in(self.config.credentials, self.config.project)
             return self._login
 
     @property
@@ -206,7 +206,7 @@ class GcpClient:
             return self._clients[name]
 
 
-def _log_in(path: str) -> Login:
+def _log_in(path: str, project: str) -> Login:
     check_installed()
     import google.auth
 
@@ -217,10 +217,20 @@ def _log_in(path: str) -> Login:
     with translated(path or "application-default credentials"), warnings.catch_warnings():
         # about files from strangers: this one the user has named in their own configuration
         warnings.simplefilter("ignore")
-        found, project = (
+        found, its_own = (
             sdk.load_credentials_from_file(str(place), scopes=[SCOPE]) if path else sdk.default(scopes=[SCOPE])
         )
-    return Login(found, project or "")
+    return Login(_counted_on(found, project or its_own), its_own or "")
+
+
+def _counted_on(credentials: Credentials, project: str) -> Credentials:
+    """A person's own credentials count calls on the project of gcloud itself otherwise, where most APIs are off:
+    https://cloud.google.com/docs/authentication/troubleshoot-adc#user-creds-client-based"""
+    from google.oauth2.credentials import Credentials as Personal
+
+    if project and isinstance(credentials, Personal) and not credentials.quota_project_id:
+        return cast("Credentials", credentials.with_quota_project(project))
+    return credentials
 
 
 def _transport() -> Request:

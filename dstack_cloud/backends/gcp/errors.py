@@ -93,6 +93,8 @@ REMOVED = ("USER_PROJECT_DENIED", "CONSUMER_INVALID", "PROJECT_DELETED", "RESOUR
 # an error in text, which neither status nor reason tells apart
 NO_PROJECT = re.compile(r"Failed to find project|[Pp]roject '?[\w:.-]+'? (?:not found|was not found|has been deleted)")
 POLICY_FORBIDS = re.compile(r"[Cc]onstraint '?(constraints/[\w./]+)|organization policy|Violates constraint")
+# a policy about places says nothing about the others: https://cloud.google.com/resource-manager/docs/organization-policy/defining-locations
+LOCATIONS = "constraints/gcp.resourceLocations"
 PERMISSION = re.compile(
     r"(?:Required )?['\"]?([a-z]+\.[A-Za-z]+\.[A-Za-z]+)['\"]? permission|Permission ['\"]?([\w.]+)['\"]? denied"
 )
@@ -170,7 +172,8 @@ def refusal(said: Said, where: str) -> BackendError:
     """The error for an answer, or for an operation that failed. Google's own code and message are kept."""
     kind, what, hint = _meaning(said)
     words = {"cloud_code": said.code, "cloud_message": said.message}
-    return kind(f"{what} ({said.code}, {where})", hint or None, **words)
+    scope = "region" if LOCATIONS in said.message else ""
+    return kind(f"{what} ({said.code}, {where})", hint or None, scope=scope, **words)
 
 
 def _meaning(said: Said) -> Entry:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -24,6 +26,12 @@ OFFER = Offer(
 def test_a_job_gets_the_disk_it_asks_for_beside_the_image(disk: int | None, size: int) -> None:
     made = request(AwsConfig(), "me", Launch(key="k", offer=OFFER, disk=disk), PLACE)
     assert made["BlockDeviceMappings"][0].get("Ebs", {}).get("VolumeSize") == size
+
+
+def test_an_image_that_fills_a_usual_disk_leaves_room_on_a_larger_one() -> None:
+    large = replace(PLACE, image=replace(PLACE.image, size=50 * GIB))
+    made = request(AwsConfig(), "me", Launch(key="k", offer=OFFER), large)
+    assert made["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 100
 
 
 def test_the_same_launch_is_the_same_request() -> None:

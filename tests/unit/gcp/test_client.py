@@ -92,6 +92,14 @@ def test_a_file_that_is_not_there_or_no_credentials(tmp_path: Path) -> None:
         GcpClient(GcpConfig(credentials=str(tmp_path / "odd.json"))).token()
 
 
+@pytest.mark.parametrize(("named", "counted"), [("", "some-project"), ("another", "another")])
+def test_the_calls_of_a_person_count_on_the_project(tmp_path: Path, named: str, counted: str) -> None:
+    own = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "t"}
+    path = write_key(tmp_path, {**own, "quota_project_id": named} if named else own)
+    login = GcpClient(GcpConfig(credentials=path, project="some-project")).login()
+    assert getattr(login.credentials, "quota_project_id", "") == counted
+
+
 def test_the_project_is_that_of_the_settings_or_of_the_key(key_without_cloud: Callable[[str], str]) -> None:
     key = key_without_cloud("http://127.0.0.1:1/token")
     assert GcpClient(GcpConfig(credentials=key)).project == "some-project"

@@ -126,6 +126,9 @@ def test_a_policy_of_the_organization_and_a_project_that_is_not_there() -> None:
     words = "Constraint constraints/compute.vmExternalIpAccess violated for project p."
     told = refusal(Said("conditionNotMet", words, 412), HERE)
     assert "constraints/compute.vmExternalIpAccess" in told.summary and isinstance(told, errors.InvalidConfiguration)
+    assert told.scope == ""
+    words = "Constraint constraints/gcp.resourceLocations violated for projects/p. The location us-east1 isn't allowed."
+    assert refusal(Said("conditionNotMet", words, 412), HERE).scope == "region"
     told = refusal(Said("notFound", "The resource 'projects/p' was not found: Failed to find project p", 404), HERE)
     assert "no such project" in told.summary and "`project`" in str(told.hint)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from google.cloud import compute_v1
@@ -35,6 +36,12 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 def test_a_job_gets_the_disk_it_asks_for_beside_the_image(disk: int | None, size: int) -> None:
     made = request(GcpConfig(), "me", Launch(key="k", offer=OFFER, disk=disk), PLACE)
     assert made["disks"][0]["initialize_params"]["disk_size_gb"] == size
+
+
+def test_an_image_that_fills_a_usual_disk_leaves_room_on_a_larger_one() -> None:
+    large = replace(PLACE, image=replace(PLACE.image, size=50 * GIB))
+    made = request(GcpConfig(), "me", Launch(key="k", offer=OFFER), large)
+    assert made["disks"][0]["initialize_params"]["disk_size_gb"] == 100
 
 
 def test_the_same_launch_is_the_same_request() -> None:

@@ -67,6 +67,20 @@ def test_where_a_part_is_unknown_the_price_is(name: str, size: dict[str, Any], s
     assert price(KNOWN, name, size, spot=spot) is None
 
 
+@pytest.mark.parametrize("words", ["Compute optimized", "Compute optimized Instance"])
+def test_a_family_that_the_list_calls_by_more_than_one_name(words: str) -> None:
+    known = read([sku(f"{words} Core {PLACE}", 0.03), sku(f"{words} Ram {PLACE}", 0.004, unit="GiBy.h")])
+    assert price(known["us-central1"], "c2-standard-4", SIZE, spot=False) == pytest.approx(4 * 0.03 + 15 * 0.004)
+
+
+def test_types_of_one_family_that_have_prices_of_their_own() -> None:
+    size = {"cpu": 208, "memory": GIB, "gpus": ["nvidia-h100-mega-80gb", 8]}
+    assert price(KNOWN, "a3-megagpu-8g", size, spot=False) is None
+    plus = [sku(f"A3Plus Instance Core {PLACE}", 0.04), sku(f"A3Plus Instance Ram {PLACE}", 0.01, unit="GiBy.h")]
+    known = read([*SKUS, *plus, sku(f"Nvidia H100 80GB Plus GPU {PLACE}", 9.0)])["us-central1"]
+    assert price(known, "a3-megagpu-8g", size, spot=False) == pytest.approx(208 * 0.04 + 0.01 + 72.0)
+
+
 def test_another_currency_and_what_is_free_are_no_prices() -> None:
     free = sku(f"N1 Predefined Instance Core {PLACE}", 0.0)
     euro = sku(f"N1 Predefined Instance Ram {PLACE}", 0.004, unit="GiBy.h")

@@ -101,8 +101,8 @@ def request(config: AwsConfig, installation: str, launch: Launch, place: Place) 
 
 
 def _root_volume(config: AwsConfig, launch: Launch, image: Image) -> EbsBlockDeviceTypeDef:
-    """What the job asks for comes on top of what the image fills."""
-    size = max(config.disk, image.size + (launch.disk or 0))
+    """What the job asks for comes on top of what the image fills; where it doesn't say, as much again as the image."""
+    size = max(config.disk, image.size + (launch.disk or image.size))
     return {"VolumeSize": -(-size // GIB), "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
 
 

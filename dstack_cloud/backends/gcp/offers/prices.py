@@ -21,14 +21,18 @@ GIB = 2**30
 ON_DEMAND, SPOT = "OnDemand", "Preemptible"
 PLACE = re.compile(r" running in .*$")
 SPOT_WORDS = re.compile(r"^(?:Spot )?Preemptible | attached to (?:Spot )?(?:Preemptible )?VMs?\b")
-# what the price list calls a family where it isn't the family's own name in capitals
-FAMILIES = {
-    "n1": "N1 Predefined Instance",
-    "n2d": "N2D AMD Instance",
-    "c2": "Compute optimized",
-    "c2d": "C2D AMD Instance",
-    "t2d": "T2D AMD Instance",
+# what the price list calls a family, or some types of one, where it isn't the family's own name in capitals
+NAMES = {
+    "n1": ("N1 Predefined Instance",),
+    "n2d": ("N2D AMD Instance",),
+    "c2": ("Compute optimized Instance", "Compute optimized"),
+    "c2d": ("C2D AMD Instance",),
+    "t2d": ("T2D AMD Instance",),
+    "a3-megagpu": ("A3Plus Instance",),
+    "a3-ultragpu": ("A3Ultra Instance",),
 }
+# GPUs of which it has another name, too
+GPU_NAMES = {"nvidia-h100-mega-80gb": ("Nvidia H100 80GB Plus",)}
 
 # {region: {"OnDemand" or "Preemptible": {what it is: USD per hour, of memory for a GiB}}}
 Prices = dict[str, dict[str, dict[str, float]]]
@@ -56,17 +60,22 @@ def read(skus: Iterable[Mapping[str, Any]]) -> Prices:
 def price(prices: Mapping[str, Mapping[str, float]], name: str, size: Mapping[str, Any], *, spot: bool) -> float | None:
     """USD per hour of an instance type in the region whose prices these are. None where any part's isn't known."""
     known, kind = prices.get(SPOT if spot else ON_DEMAND, {}), split(name).machine_type
-    words = FAMILIES.get(family(kind), f"{family(kind).upper()} Instance")
+    names = NAMES.get(kind.rpartition("-")[0]) or NAMES.get(family(kind)) or (f"{family(kind).upper()} Instance",)
     parts = [
-        (known.get(f"{words} Core"), SHARED_CORE.get(kind, float(size["cpu"]))),
-        (known.get(f"{words} Ram"), size["memory"] / GIB),
+        (_first(known, names, "Core"), SHARED_CORE.get(kind, float(size["cpu"]))),
+        (_first(known, names, "Ram"), size["memory"] / GIB),
     ]
     if size["gpus"] is not None:
         accelerator, count = size["gpus"]
-        parts.append((known.get(f"{GPUS[accelerator].sku} GPU"), float(count)))
+        gpus = (GPUS[accelerator].sku, *GPU_NAMES.get(accelerator, ()))
+        parts.append((_first(known, gpus, "GPU"), float(count)))
     each = [amount * count for amount, count in parts if amount is not None]
     # a thousandth of a cent is what the list itself is exact to
     return round(sum(each), 6) if len(each) == len(parts) else None
+
+
+def _first(known: Mapping[str, float], names: Iterable[str], part: str) -> float | None:
+    return next((known[name] for each in names if (name := f"{each} {part}") in known), None)
 
 
 def _skus(client: GcpClient) -> Iterator[Mapping[str, Any]]:

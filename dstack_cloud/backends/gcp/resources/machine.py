@@ -101,8 +101,8 @@ def request(config: GcpConfig, installation: str, launch: Launch, place: Place) 
 
 
 def _boot_disk(config: GcpConfig, launch: Launch, image: Image, marks: Mapping[str, str]) -> dict[str, Any]:
-    """What the job asks for comes on top of what the image fills."""
-    size = max(config.disk, image.size + (launch.disk or 0))
+    """What the job asks for comes on top of what the image fills; where it doesn't say, as much again as the image."""
+    size = max(config.disk, image.size + (launch.disk or image.size))
     return {
         "boot": True,
         "auto_delete": True,

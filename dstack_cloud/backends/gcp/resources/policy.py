@@ -16,6 +16,8 @@ from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
 LOOK = (
     *("compute.instances.get", "compute.instances.list", "compute.disks.list", "compute.zoneOperations.get"),
     *("compute.zoneOperations.list", "compute.globalOperations.get", "compute.machineTypes.list"),
+    # a person's calls count on the project: https://cloud.google.com/docs/quotas/set-quota-project
+    "serviceusage.services.use",
     *("compute.acceleratorTypes.list", "compute.projects.get", "compute.regions.get", "compute.subnetworks.list"),
     *("compute.firewalls.get", "compute.images.get", "compute.images.getFromFamily"),
 )
