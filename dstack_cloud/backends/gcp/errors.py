@@ -99,6 +99,8 @@ PERMISSION = re.compile(
     r"(?:Required )?['\"]?([a-z]+\.[A-Za-z]+\.[A-Za-z]+)['\"]? permission|Permission ['\"]?([\w.]+)['\"]? denied"
 )
 QUOTA = re.compile(r"[Qq]uota '([A-Z0-9_]+)' exceeded")
+# CPUs of one family of types: https://cloud.google.com/compute/resource-usage#cpu_quota
+FAMILY_QUOTA = re.compile(r"[Qq]uota '(?:PREEMPTIBLE_)?(?:[A-Z]\d+[A-Z]?_CPUS|CPUS_PER_VM_FAMILY)' exceeded")
 A_TYPE = re.compile(r"(?:machineTypes|acceleratorTypes)/[\w.-]+|acceleratorType|machineType|[Mm]achine type", re.ASCII)
 # what was found or made here before and isn't there any more
 VANISHED = re.compile(
@@ -172,7 +174,7 @@ def refusal(said: Said, where: str) -> BackendError:
     """The error for an answer, or for an operation that failed. Google's own code and message are kept."""
     kind, what, hint = _meaning(said)
     words = {"cloud_code": said.code, "cloud_message": said.message}
-    scope = "region" if LOCATIONS in said.message else ""
+    scope = "region" if LOCATIONS in said.message else "type" if FAMILY_QUOTA.search(said.message) else ""
     return kind(f"{what} ({said.code}, {where})", hint or None, scope=scope, **words)
 
 

@@ -94,6 +94,18 @@ def test_a_quota_is_named_and_one_of_all_regions_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metric", "scope"),
+    [
+        *((metric, "type") for metric in ("N2_CPUS", "PREEMPTIBLE_C2D_CPUS", "CPUS_PER_VM_FAMILY")),
+        *((metric, "") for metric in ("CPUS", "PREEMPTIBLE_CPUS", "CPUS_ALL_REGIONS", "NVIDIA_L4_GPUS")),
+    ],
+)
+def test_a_quota_of_one_family_leaves_the_others_open(metric: str, scope: str) -> None:
+    told = refusal(Said("QUOTA_EXCEEDED", f"Quota '{metric}' exceeded.  Limit: 8.0 in region x.", 403), HERE)
+    assert (told.scope, type(told)) == (scope, errors.QuotaExceeded)
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "The resource 'projects/p/zones/z/acceleratorTypes/nvidia-l4' was not found",
