@@ -118,6 +118,9 @@ def test_a_name_is_one_that_azure_takes(key: str) -> None:
         ("Succeeded", "running", None, Health.STARTING),
         ("Succeeded", "", HERE, Health.RUNNING),
         ("Updating", "", HERE, Health.STARTING),
+        # it shuts down, and its runner saves what the job made
+        ("Updating", "stopping", HERE, Health.RUNNING),
+        ("Updating", "deallocating", HERE, Health.RUNNING),
         ("Succeeded", "stopped", HERE, Health.STOPPED),
         ("Succeeded", "deallocated", None, Health.STOPPED),
         ("Failed", "", HERE, Health.STOPPED),

@@ -31,12 +31,9 @@ NETWORK_VERSION = "2022-11-01"
 DISK_KIND = "StandardSSD_LRS"
 POWER, RUNNING = "PowerState/", "running"
 # https://learn.microsoft.com/azure/virtual-machines/states-billing
-ENDED = {
-    "stopping": "it powered itself off",
-    "stopped": "it powered itself off",
-    "deallocating": "it was deallocated",
-    "deallocated": "it was deallocated",
-}
+ENDED = {"stopped": "it powered itself off", "deallocated": "it was deallocated"}
+# its runner may be saving what its job made: ended now, that would be lost
+UP = (RUNNING, "stopping", "deallocating")
 DELETING, SUCCEEDED, FAILED = "deleting", "succeeded", ("failed", "canceled")
 PROVISIONING_FAILED = "ProvisioningState/failed"
 
@@ -154,12 +151,12 @@ def observe(config: AzureConfig, ref: str, found: Json, power: str, addresses: A
     if state == DELETING:
         return Observed(ref, Health.GONE, detail="it is being deleted")
     # what runs may be at work: it was a later change that failed, such as an extension that a policy adds
-    if state in FAILED and power != RUNNING:
+    if state in FAILED and power not in UP:
         return Observed(ref, Health.STOPPED, detail=f"Azure couldn't make it{_reason(found)}")
     if power in ENDED:
         return Observed(ref, Health.STOPPED, detail=ENDED[power])
     address = _reached_at(config, addresses)
-    if not addresses or not address or (power or state) not in (RUNNING, SUCCEEDED):
+    if not addresses or not address or (power or state) not in (*UP, SUCCEEDED):
         return Observed(ref, Health.STARTING)
     return Observed(ref, Health.RUNNING, f"ssh:{LOGIN_USER}@{address}:22", address=addresses.private)
 
