@@ -78,7 +78,7 @@ class MachineView(TypedDict):
     run: str
     job: str
     created_at: float | None
-    cost: float
+    cost: float | None
 
 
 class RunnerView(TypedDict):

@@ -293,7 +293,7 @@ class JobView(TypedDict):
     ports: list[PortView]
     needs: list[NeedView]
     instances: list[InstanceView]
-    cost: float
+    cost: float | None
 
 
 class RunView(TypedDict):
@@ -307,7 +307,7 @@ class RunView(TypedDict):
     submitted_at: float
     finished_at: float | None
     exit_code: int | None
-    cost: float
+    cost: float | None
     code: CodeView | None
     git: GitView | None
     jobs: list[JobView]

@@ -149,7 +149,7 @@ def tell_end(run: RunView) -> int:
     """One line about how it ended; returns the exit code for it: the job's own, where it has one."""
     status, code = run["status"], run["exit_code"]
     took = output.duration((run["finished_at"] or run["submitted_at"]) - run["submitted_at"])
-    cost = f", {output.money(run['cost'])}" if run["cost"] else ""
+    cost = ", cost unknown" if run["cost"] is None else f", {output.money(run['cost'])}" if run["cost"] else ""
     reasons = "; ".join(run_tables.notes([run]))
     reason = reasons.removeprefix(f"{run['name']}: ")
     for job in run["jobs"]:

@@ -97,7 +97,7 @@ def list_orphans(context: Context, project: str) -> list[schemas.MachineView]:
             "run": "",
             "job": "",
             "created_at": None,
-            "cost": 0.0,
+            "cost": None,
         }
         for orphan in find_orphans(context.world)
         if orphan.project == project

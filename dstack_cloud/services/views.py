@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_cloud.api import schemas
 from dstack_cloud.domain.git import GitState
@@ -27,7 +27,7 @@ def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Ins
         "submitted_at": run.created_at,
         "finished_at": max((end for end in ends if end is not None), default=None) if finished else None,
         "exit_code": _exit_code(run, jobs),
-        "cost": sum(view["cost"] for view in views),
+        "cost": total(view["cost"] for view in views),
         "code": code_view(run.code),
         "git": git_view(run.git),
         "jobs": views,
@@ -59,7 +59,7 @@ def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.Job
         "ports": [{"app": port.app, "local": port.local} for port in job.spec.ports],
         "needs": [{"id": need.id, "how": need.how, "given": need.given} for need in job.needs],
         "instances": [instance_view(instance) for instance in instances],
-        "cost": sum(cost(instance, now) for instance in instances),
+        "cost": total(cost(instance, now) for instance in instances),
     }
 
 
@@ -81,11 +81,19 @@ def instance_view(instance: Instance) -> schemas.InstanceView:
     }
 
 
-def cost(instance: Instance, now: float) -> float:
-    """USD so far; an unknown price counts nothing (the view shows the price as unknown)."""
-    if instance.started_at is None or not instance.offer.price:
+def cost(instance: Instance, now: float) -> float | None:
+    """USD so far; None where it has a price that isn't known."""
+    if instance.started_at is None:
         return 0.0
+    if instance.offer.price is None:
+        return None
     return instance.offer.price * ((instance.terminated_at or now) - instance.started_at) / 3600
+
+
+def total(costs: Iterable[float | None]) -> float | None:
+    """None where any of them isn't known: a sum without it would be told as the whole."""
+    known = list(costs)
+    return None if None in known else sum(each for each in known if each is not None)
 
 
 def code_view(code: CodeRef | None) -> schemas.CodeView | None:

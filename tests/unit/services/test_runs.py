@@ -12,7 +12,7 @@ from dstack_cloud.domain.names import WORDS
 from dstack_cloud.domain.states import InstanceStatus, JobStatus
 from dstack_cloud.services import runs
 from dstack_cloud.storage import layout
-from tests.unit.services.office import Office
+from tests.unit.services.office import OFFER, Office
 
 
 def test_what_is_submitted_is_sealed_and_waits_for_the_orchestrator(office: Office) -> None:
@@ -131,6 +131,14 @@ def test_a_run_stays_while_its_machine_is_torn_down(office: Office) -> None:
     office.add_machine(name, InstanceStatus.TERMINATING)
     with pytest.raises(errors.Conflict, match="torn down"):
         runs.remove(office.context, "main", name)
+
+
+def test_what_a_machine_without_a_known_price_cost_is_unknown_not_nothing(office: Office) -> None:
+    name = office.submit()["name"]
+    office.add_machine(name, InstanceStatus.TERMINATED, started_at=100.0, terminated_at=110.0)
+    offer = OFFER.model_copy(update={"price": None})
+    office.add_machine(name, InstanceStatus.TERMINATED, id="y", started_at=110.0, terminated_at=120.0, offer=offer)
+    assert runs.list_runs(office.context, "main", everything=True, last=None)[0]["cost"] is None
 
 
 def test_a_view_adds_up_what_the_machines_cost(office: Office) -> None:
