@@ -26,14 +26,21 @@ _QUANTITY = {"type": ["string", "integer"]}
 _STRING_OR_LIST = {"anyOf": [_STRING, {"type": "array", "items": _TEXT}]}
 
 
+def _whole(least: int) -> dict[str, Any]:
+    """A number, also between quotes."""
+    return {"type": ["integer", "string"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
+
+
 @dataclass(frozen=True)
 class Also:
-    """Shapes that the reader takes beside the annotated type's own, for the JSON Schema."""
+    """Shapes that the reader takes beside the annotated type's own, for the JSON Schema. `lone`: one of a list, too."""
 
-    shapes: tuple[dict[str, Any], ...]
+    shapes: tuple[dict[str, Any], ...] = ()
+    lone: bool = False
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [*self.shapes, handler(schema)]}
+        own = handler(schema)
+        return {"anyOf": [*self.shapes, own, *([own["items"]] if self.lone else [])]}
 
 
 Text = Annotated[str, BeforeValidator(values.text), WithJsonSchema(_TEXT)]
@@ -43,12 +50,14 @@ Size = Annotated[
     int, BeforeValidator(values.size), WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9.]+\s*[A-Za-z]+\s*$"})
 ]
 Duration = Annotated[int, BeforeValidator(values.duration), WithJsonSchema(_QUANTITY)]
-Count = Annotated[int, BeforeValidator(values.whole(1, 100_000)), WithJsonSchema({"type": "integer", "minimum": 1})]
-GpuCount = Annotated[
-    int, BeforeValidator(values.whole(0, shapes.MOST_GPUS)), WithJsonSchema({"type": "integer", "minimum": 0})
+Count = Annotated[int, BeforeValidator(values.whole(1, 100_000)), WithJsonSchema(_whole(1))]
+GpuCount = Annotated[int, BeforeValidator(values.whole(0, shapes.MOST_GPUS)), WithJsonSchema(_whole(0))]
+Nodes = Annotated[int, BeforeValidator(values.whole(1, 1000)), WithJsonSchema(_whole(1))]
+Price = Annotated[
+    float,
+    BeforeValidator(values.price),
+    WithJsonSchema({"type": ["number", "string"], "minimum": 0, "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*$"}),
 ]
-Nodes = Annotated[int, BeforeValidator(values.whole(1, 1000)), WithJsonSchema({"type": "integer", "minimum": 1})]
-Price = Annotated[float, BeforeValidator(values.price), WithJsonSchema({"type": "number", "minimum": 0})]
 Name = Annotated[
     str,
     BeforeValidator(values.name),
@@ -202,10 +211,14 @@ class Sweep(Frozen):
 
 
 Artifacts = Annotated[
-    tuple[Annotated[Artifact, Also((_STRING,))], ...], BeforeValidator(shapes.path_entries), Also((_STRING,))
+    tuple[Annotated[Artifact, Also((_STRING,))], ...],
+    BeforeValidator(shapes.path_entries),
+    Also(lone=True),
 ]
 Caches = Annotated[
-    tuple[Annotated[CachePath, Also((_STRING,))], ...], BeforeValidator(shapes.path_entries), Also((_STRING,))
+    tuple[Annotated[CachePath, Also((_STRING,))], ...],
+    BeforeValidator(shapes.path_entries),
+    Also(lone=True),
 ]
 Deps = Annotated[
     Dependencies,

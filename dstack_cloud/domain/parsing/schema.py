@@ -30,9 +30,20 @@ def json_schema() -> dict[str, Any]:
     bound = [_bound(key, BUILT_IN.owners(key)) for key in BUILT_IN.keys]
     needing = (_needing(described) for described in DESCRIBED.values() if _wanted(described))
     workflow["allOf"] = [*bound, *needing, _closed(list(properties))]
+    for section in schema["$defs"].values():
+        _may_be_empty(section)
     del workflow["additionalProperties"]
     schema["patternProperties"] = {"^x-": {"description": "A place for anchors; not read otherwise."}}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+
+
+def _may_be_empty(section: dict[str, Any]) -> None:
+    """A field without a value is as if it weren't there, so only where it must be, it must have one."""
+    fields = section.get("properties", {})
+    for name in fields.keys() - set(section.get("required", ())):
+        shape = dict(fields[name])
+        told = {key: shape.pop(key) for key in ("description", "default", "title") if key in shape}
+        fields[name] = {**told, "anyOf": [shape, {"type": "null"}]}
 
 
 def _option(key: str, common: Mapping[str, Any]) -> dict[str, Any]:

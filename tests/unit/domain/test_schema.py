@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from dstack_cloud.domain import parsing
 from dstack_cloud.domain.parsing.known import BUILT_IN, SYNONYMS
@@ -49,6 +50,34 @@ def test_every_reference_leads_somewhere() -> None:
     text = json.dumps(schema)
     named = {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
     assert named == set(schema["$defs"]) - ({"WorkflowsFile"} - named)
+
+
+ACCEPTED = """
+name: w
+commands: [ls, 3]
+deps:
+resources: {cpu: '2', gpu: {count: '1', memory: 16GB}, max_price: '1.5', spot_policy: auto, regions: eu-west-1, disk:}
+working_dir:
+env: [A=1, B]
+artifacts: {path: out, mount: true}
+cache: {path: ~/.cache}
+nodes: '2'
+ports: ["8000:80", 3]
+max_duration: 2h
+retry: true
+python: 3.12
+help:
+"""
+
+
+def test_what_the_parser_takes_the_schema_takes_too() -> None:
+    """An empty field, one thing instead of a list, a number between quotes."""
+    validator = jsonschema.Draft7Validator(parsing.json_schema())
+    fields = yaml.safe_load(ACCEPTED)
+    for name, value in fields.items():
+        written = yaml.safe_dump({"workflows": [{"name": "w", "commands": "ls", name: value}]})
+        assert not parsing.check([("workflows.yaml", written)]).problems, name
+        assert list(validator.iter_errors(yaml.safe_load(written))) == [], name
 
 
 @pytest.mark.parametrize(
