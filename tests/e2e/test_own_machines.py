@@ -152,8 +152,7 @@ def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str) -> 
     name = user.submit("again")
     user.wait_for_log(name, "ready")
     machine.restart()
-    # on a busy computer, a machine's restart and the way back to it take a while
-    until(lambda: list(engine.instances(user).values()) == ["terminated", "busy"], 180)
+    until(lambda: list(engine.instances(user).values()) == ["terminated", "busy"])
     # without root nobody is there who would save the first attempt's work after the restart
     user.wait_for_log(name, "kept" if login == LOGIN_USER else "ready")
     user("stop", name, "--abort", "-y")
