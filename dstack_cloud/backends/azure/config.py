@@ -6,13 +6,11 @@ import ipaddress
 import re
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
+from dstack_cloud.backends.base.settings import CloudConfig
 from dstack_cloud.domain.resources import Frozen
-from dstack_cloud.domain.sizes import parse_size
-from dstack_cloud.errors import ConfigurationError
 
-GIB = 2**30
 # https://documentation.ubuntu.com/azure/azure-how-to/instances/find-ubuntu-images/
 UBUNTU = "Canonical:ubuntu-24_04-lts:server:latest"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it:
@@ -39,35 +37,24 @@ class Images(Frozen):
         return image
 
 
-class AzureConfig(Frozen):
+class AzureConfig(CloudConfig):
     """`subscription` is an id; empty: the default one of `az`. `tenant` is where to log in; empty: the login's own.
     `service_principal` is a file as `az ad sp create-for-rbac` prints it; empty: `az login`, or the managed identity of this
     computer. What is in it is read when it is needed, and copied nowhere.
 
-    `regions` are those where machines may be made; the first is where what isn't of a region is asked. `endpoint` is one URL for
-    all services, for an emulator. `resource_group` begins the names of the groups, one a region, that hold all that is made;
+    The first of `regions` is where what isn't of a region is asked. `resource_group` begins the names of the groups, one a region, that hold all that is made;
     empty: one of this installation's. `identity` is the resource id of the user-assigned identity of the machines; empty: one is
     made that may delete the group's machines and use the project's store; "none": they get none, and can't delete themselves.
-    `storage_account` is that of the project's store (az://container).
-
-    `instance_types` limits what is offered ("Standard_NC*"). `ssh_from` are the networks (CIDR) that may reach port 22; empty:
-    this computer's public address. `public_ip` False: machines are reached at their private address. `disk` is bytes of the OS
-    disk (or a size, "100GiB") where a job doesn't ask for more. `address_space` is that of the virtual networks.
+    `storage_account` is that of the project's store (az://container). `address_space` is that of the virtual networks.
     """
 
     subscription: str = ""
     tenant: str = ""
     service_principal: str = ""
-    regions: tuple[str, ...] = ()
-    endpoint: str = ""
     resource_group: str = ""
     identity: str = ""
     storage_account: str = ""
     images: Images = Images()
-    instance_types: tuple[str, ...] = ()
-    ssh_from: tuple[str, ...] = ()
-    public_ip: bool = True
-    disk: int = Field(default=50 * GIB, ge=8 * GIB)
     address_space: str = "10.213.0.0/16"
 
     @field_validator("subscription")
@@ -103,29 +90,7 @@ class AzureConfig(Frozen):
             raise ValueError(f"{identity!r} isn't the resource id of a user-assigned identity (or `none`)")
         return identity
 
-    @field_validator("disk", mode="before")
-    @classmethod
-    def _is_a_size(cls, disk: object) -> object:
-        if not isinstance(disk, str):
-            return disk
-        try:
-            return parse_size(disk)
-        except ConfigurationError as wrong:
-            raise ValueError(f"{wrong.summary}: {wrong.hint}") from None
-
-    @field_validator("ssh_from")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(ipaddress.IPv4Network(network, strict=False)) for network in networks)
-
     @field_validator("address_space")
     @classmethod
     def _is_a_network(cls, network: str) -> str:
         return str(ipaddress.IPv4Network(network, strict=False))
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_a_url(cls, endpoint: str) -> str:
-        if endpoint and not endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"{endpoint!r} isn't a URL (http://… or https://…)")
-        return endpoint.rstrip("/")

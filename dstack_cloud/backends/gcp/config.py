@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from pydantic import Field, field_validator
 
+from dstack_cloud.backends.base.settings import GIB, CloudConfig
 from dstack_cloud.domain.resources import Frozen
-from dstack_cloud.domain.sizes import parse_size
-from dstack_cloud.errors import ConfigurationError
 
-GIB = 2**30
 # Families of images, PROJECT/FAMILY: https://cloud.google.com/compute/docs/images/os-details
 UBUNTU = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it: https://cloud.google.com/deep-learning-vm/docs/images
@@ -36,31 +33,22 @@ class Images(Frozen):
         return image
 
 
-class GcpConfig(Frozen):
+class GcpConfig(CloudConfig):
     """`project` is a project's id; empty: that of the credentials. `credentials` is the path of a service account's key or of
     another file of credentials; empty: the application-default ones. They are read where they lie, never copied.
 
-    `endpoint` is one URL for all services, for an emulator. `network` is a VPC network of the project, `subnet` a subnet of it
+    `network` is a VPC network of the project, `subnet` a subnet of it
     that is in every region; empty: the network's first there. `service_account` is the email of the machines' identity;
     empty: one is made that may use the project's store, delete the machines of this installation, and nothing else; "none":
-    they get none.
-
-    `instance_types` limits what is offered ("g2-*"). `ssh_from` are the networks (CIDR) that may reach port 22; empty: this
-    computer's public address. `public_ip` False: machines are reached at their private address, and need a way out of their
-    own (Cloud NAT). `disk` is bytes of the boot disk (or a size, "100GiB") where a job doesn't ask for more.
+    they get none. Machines without a public address (`public_ip` False) need a way out of their own (Cloud NAT).
     """
 
     project: str = ""
     credentials: str = ""
-    regions: tuple[str, ...] = ()
-    endpoint: str = ""
     network: str = "default"
     subnet: str = ""
     service_account: str = ""
     images: Images = Images()
-    instance_types: tuple[str, ...] = ()
-    ssh_from: tuple[str, ...] = ()
-    public_ip: bool = True
     disk: int = Field(default=50 * GIB, ge=10 * GIB)
 
     @field_validator("project")
@@ -69,28 +57,6 @@ class GcpConfig(Frozen):
         if project and not PROJECT.fullmatch(project):
             raise ValueError(f"{project!r} is no project's id (`gcloud projects list` shows them)")
         return project
-
-    @field_validator("disk", mode="before")
-    @classmethod
-    def _is_a_size(cls, disk: object) -> object:
-        if not isinstance(disk, str):
-            return disk
-        try:
-            return parse_size(disk)
-        except ConfigurationError as wrong:
-            raise ValueError(f"{wrong.summary}: {wrong.hint}") from None
-
-    @field_validator("ssh_from")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(ipaddress.IPv4Network(network, strict=False)) for network in networks)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_a_url(cls, endpoint: str) -> str:
-        if endpoint and not endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"{endpoint!r} isn't a URL (http://… or https://…)")
-        return endpoint.rstrip("/")
 
     @field_validator("service_account")
     @classmethod

@@ -7,41 +7,26 @@ However many do, each kind of cloud is started once a session, when it is first 
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes.aws.cloud import MotoCloud
+from tests.fakes.shared import Shared
 
-# by whether it is a whole one, with machines: the cloud that runs, and how many session fixtures hold it
-_running: dict[bool, tuple[MotoCloud, int]] = {}
-
-
-@contextlib.contextmanager
-def _shared(whole: bool) -> Iterator[MotoCloud]:
-    cloud, holders = _running.get(whole) or (MotoCloud(machines=whole, store=whole), 0)
-    _running[whole] = cloud, holders + 1
-    try:
-        yield cloud
-    finally:
-        holders = _running[whole][1] - 1
-        _running[whole] = cloud, holders
-        if not holders:
-            del _running[whole]
-            cloud.close()
+_clouds = Shared(lambda whole: MotoCloud(machines=whole, store=whole))
 
 
 @pytest.fixture(scope="session")
 def any_moto() -> Iterator[MotoCloud]:
-    with _shared(whole=False) as found:
+    with _clouds.held(whole=False) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def any_whole_cloud() -> Iterator[MotoCloud]:
-    with _shared(whole=True) as found:
+    with _clouds.held(whole=True) as found:
         yield found
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from dstack_cloud.backends.aws.config import GIB, AwsConfig, Images
+from dstack_cloud.backends.aws.config import AwsConfig, Images
 from dstack_cloud.backends.aws.resources.images import Image
 from dstack_cloud.backends.aws.resources.machine import Place, observe, request, tags
 from dstack_cloud.backends.aws.resources.network import Subnet
 from dstack_cloud.backends.base import Health, Launch
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.domain.resources import Machine, Offer
 
 PLACE = Place(Image("ami-1", "/dev/sda1", 8 * GIB), Subnet("subnet-1", "eu-west-3a", "vpc-1"), ("sg-1",), "")

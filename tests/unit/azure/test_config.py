@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dstack_cloud.backends.azure.config import GIB, AzureConfig, Images
+from dstack_cloud.backends.azure.config import AzureConfig, Images
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.backends.registry import make_backends
 from dstack_cloud.errors import ConfigurationError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dstack_cloud.backends.azure.config import GIB, AzureConfig
+from dstack_cloud.backends.azure.config import AzureConfig
 from dstack_cloud.backends.azure.resources.images import Image
 from dstack_cloud.backends.azure.resources.machine import (
     Addresses,
@@ -22,6 +22,7 @@ from dstack_cloud.backends.azure.resources.machine import (
     request,
 )
 from dstack_cloud.backends.base import Health, Launch
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.domain.resources import Machine, Offer
 
 CONFIG = AzureConfig(regions=("eastus",))

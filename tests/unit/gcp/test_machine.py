@@ -8,7 +8,8 @@ from google.cloud import compute_v1
 from pydantic import ValidationError
 
 from dstack_cloud.backends.base import Health, Launch
-from dstack_cloud.backends.gcp.config import GIB, GcpConfig, Images
+from dstack_cloud.backends.base.settings import GIB
+from dstack_cloud.backends.gcp.config import GcpConfig, Images
 from dstack_cloud.backends.gcp.kinds import attached, disk_type, split
 from dstack_cloud.backends.gcp.resources import ending
 from dstack_cloud.backends.gcp.resources.images import Image

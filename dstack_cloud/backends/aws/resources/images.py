@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import GIB
 from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.errors import InvalidConfiguration
 
 # the parameters name a newer image every few weeks

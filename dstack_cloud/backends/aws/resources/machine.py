@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dstack_cloud.backends.aws.config import GIB, AwsConfig
+from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.images import Image
 from dstack_cloud.backends.aws.resources.network import Subnet
 from dstack_cloud.backends.aws.resources.policy import OWNER_TAG
 from dstack_cloud.backends.base import Health, Launch, Observed
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 
 if TYPE_CHECKING:

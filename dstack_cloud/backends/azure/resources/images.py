@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.config import GIB, UBUNTU, UBUNTU_HPC
+from dstack_cloud.backends.azure.config import UBUNTU, UBUNTU_HPC
 from dstack_cloud.backends.azure.errors import OWN_IMAGES, translated
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.errors import InvalidConfiguration
 
 # images get a newer version every few weeks

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_cloud.backends.azure.config import GIB, AzureConfig
+from dstack_cloud.backends.azure.config import AzureConfig
 from dstack_cloud.backends.azure.resources.images import Image
 from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, PREFIX
 from dstack_cloud.backends.base import Health, Launch, Observed
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 
 Json = dict[str, Any]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.config import GIB
 from dstack_cloud.backends.gcp.errors import MISSING, translated
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 

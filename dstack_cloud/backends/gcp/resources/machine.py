@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dstack_cloud.backends.base import Health, Launch, Observed
-from dstack_cloud.backends.gcp.config import GIB, GcpConfig
+from dstack_cloud.backends.base.settings import GIB
+from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.kinds import disk_type, is_bare_metal, split
 from dstack_cloud.backends.gcp.resources.images import Image
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
