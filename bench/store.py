@@ -120,10 +120,13 @@ def rounds_of(server: Seaweed, endpoint: str, source: Path, rounds: int) -> dict
 
 
 def empty(server: Seaweed) -> None:
+    """The bucket anew: objects that are only deleted keep their room in the server, which lies in memory, until none is left."""
     from dstack_cloud.storage.store import open_store
 
     store = open_store("s3://first", options=server.options())
     store.delete(info.key for info in store.list(""))
+    server.client().delete_bucket(Bucket="first")
+    server.make_bucket("first")
 
 
 def figures(title: str, took: dict[tuple[str, str], list[Took]], count: int) -> list[Figure]:
