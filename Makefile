@@ -24,8 +24,8 @@ $(EMULATORS): $(READY) constraints.txt .ci/install-emulators .ci/install-azurite
 demo: $(READY)  ## train a small model through dstack on this computer, twice
 	@examples/demo.sh
 
-docs: $(READY)  ## write the pages that are made from the code
-	$(BIN)/python -m dstack_cloud.providers.page > docs/reference/providers.md
+docs: $(READY)  ## write the parts of docs/reference that are made from the code
+	$(BIN)/python -m dstack_cloud.reference
 
 test: $(EMULATORS)  ## run all tests; those that lack Docker or root are skipped with the reason (ARGS=… goes to pytest)
 	$(BIN)/pytest $(ARGS)

@@ -1,4 +1,4 @@
-"""What a command's failure looks like, and its exit code (docs/reference/cli.md lists them)."""
+"""What a command's failure looks like, and its exit code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 70  # EX_SOFTWARE of sysexits.h
 UNWRITTEN = 74  # EX_IOERR
+# for the documentation
+EXIT_CODES: Mapping[int | str, str] = {
+    0: "it worked; for an attached `run`: the job ended with 0",
+    1: "it failed; for an attached `run`: the job failed and has no exit code of its own",
+    2: "the command, a file or a name is wrong, or not available yet; nothing was started. Also `dstack` without arguments, which"
+    " shows the help",
+    3: "the dstack server can't be reached or failed",
+    BUG: "a bug in dstack",
+    UNWRITTEN: "the output can't be written (its disk is full); a run goes on",
+    INTERRUPTED: "interrupted with Ctrl+C; for an attached `run`: the run was stopped or aborted, by whomever",
+    BROKEN_PIPE: "whoever read the output closed it; a run goes on",
+    "other": "`run`: the job's own exit code",
+}
 # where a workflow comes from that no file has
 COMMAND_LINE = "command line"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

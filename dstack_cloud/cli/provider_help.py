@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
-from dstack_cloud.cli.provider_words import FIELDS, SHORT, usage
+from dstack_cloud.cli.field_options import FIELDS
+from dstack_cloud.cli.provider_words import SHORT, option_of, usage
 from dstack_cloud.providers.base import RUNNING_FIELDS
 from dstack_cloud.providers.description import describe
 from dstack_cloud.providers.registry import PROVIDERS
+
+WIDTH = 100  # as typer's own help
 
 
 def page(name: str) -> str:
@@ -23,9 +27,11 @@ def page(name: str) -> str:
 
 def _rows(options: list[tuple[str, str]]) -> Iterator[str]:
     short = {field: letter for letter, field in SHORT.items()}
-    names = [f"{short.get(name, '  ')} --{name.rpartition('.')[2].replace('_', '-')}" for name, _ in options]
+    names = [f"{short.get(name, '  ')} {option_of(name)}" for name, _ in options]
     width = max(map(len, names))
-    yield from (f"  {name:<{width}}  {text}" for name, (_, text) in zip(names, options, strict=True))
+    for name, (_, text) in zip(names, options, strict=True):
+        head = f"  {name:<{width}}  "
+        yield textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 _END = """\

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dstack_cloud.cli.failures import COMMAND_LINE
+from dstack_cloud.cli.field_options import FIELDS, LISTS, PLAIN
 from dstack_cloud.cli.option_values import value_of
 from dstack_cloud.domain.variables import form
 from dstack_cloud.errors import UsageError
@@ -20,33 +21,7 @@ if TYPE_CHECKING:
     from dstack_cloud.api.schemas import SourceFile
 
 ARGS = "${{ run.args }}"
-# a field of every workflow → what help says of it; those of `resources` are named with it, lists may be given again
-FIELDS = {
-    "image": "a container image",
-    "commands": "what to run",
-    "setup": "commands whose result is kept and used again",
-    "entrypoint": "the image's entrypoint",
-    "python": "3.8 … 3.13",
-    "working_dir": "where it starts",
-    "home_dir": "the job's home folder",
-    "ports": "PORT or APP:LOCAL",
-    "artifacts": "a path that is saved",
-    "cache": "a path kept between runs",
-    "deps": "a workflow or :TAG whose outputs it needs",
-    "nodes": "how many machines run it together",
-    "resources.cpu": "cores, at least",
-    "resources.memory": "such as 16GB, at least",
-    "resources.disk": "such as 100GB, at least",
-    "resources.shm_size": "such as 8GB, at least",
-    "resources.regions": "a region to look in",
-    "resources.instance_types": "a type to choose from",
-    "max_duration": "such as 2h",
-    "retry": "for how long to look for a machine",
-}
-LISTS = ("ports", "artifacts", "cache", "deps", "resources.regions", "resources.instance_types")
 SHORT = {"-c": "commands", "-p": "ports", "-a": "artifacts", "-w": "working_dir"}
-# read as such where they are whole numbers or flags; every other value is a text
-PLAIN = ("nodes", "resources.cpu", "max_duration", "retry")
 # the field that the first word behind the name is, where it isn't the first option that must be there
 FIRST = {"docker": "image", "ray": "file"}
 # dstack's own flags and one of `SHORT`, such as `-dc`
@@ -73,6 +48,11 @@ class Asked:
 def first_of(described: Description) -> str | None:
     required = (name for name, option in described.options.items() if option.required)
     return FIRST.get(described.name) or next(required, None)
+
+
+def option_of(field: str) -> str:
+    """How a field is spelled on the command line."""
+    return f"--{field.rpartition('.')[2].replace('_', '-')}"
 
 
 def options_of(described: Description) -> dict[str, str]:

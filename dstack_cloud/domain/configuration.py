@@ -25,16 +25,26 @@ SECRET_WORDS = ("access_key", "secret", "token", "password", "credential", "acco
 
 
 class ProjectSettings(Frozen):
-    """`backends`: which may serve a job that names none; `store` is a URL, by default a folder in the state folder;
-    `store_options` are what the URL can't say of it (`region`, `endpoint`; nothing secret).
+    """`settings` by backend, as that backend's config model reads them."""
 
-    `settings` by backend, as that backend's config model reads them.
-    """
-
-    backends: tuple[str, ...] = ("local",)
-    store: str = ""
-    store_options: Mapping[str, str] = Field(default_factory=dict)
-    settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    backends: tuple[str, ...] = Field(
+        ("local",),
+        description="Where a workflow runs that names none: the cheapest offer wins. A backend that isn't there can still be named:"
+        " `dstack run train --backend sandbox`.",
+    )
+    store: str = Field(
+        "",
+        description="Code, logs, artifacts and caches: `file:///folder`, `s3://bucket/folder`, `gs://bucket/folder` or"
+        " `az://container/folder`. Without it: a folder in the state folder. One in the cloud is reached by the machines themselves,"
+        " so that a job ends well while this computer is off.",
+    )
+    store_options: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="What the URL can't say: `region`, `endpoint`. Nothing secret, because machines get them.",
+    )
+    settings: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="Of backends, by name: `aws`, `gcp`, `azure`, `ssh`, `sandbox`, `local`."
+    )
 
     @field_validator("store_options")
     @classmethod
@@ -56,15 +66,25 @@ class ProjectSettings(Frozen):
 
 
 class Configuration(Frozen):
-    """`default_project` is the one that a command means which names none; "": see `default`.
+    """Of one state folder."""
 
-    `ca_bundle` is the path of a PEM file that goes onto instances and into containers (a company's proxy).
-    """
-
-    projects: Mapping[str, ProjectSettings] = Field(default_factory=lambda: {DEFAULT_PROJECT: ProjectSettings()})
-    default_project: str = ""
-    ca_bundle: str = ""
-    default_image: str = ""
+    projects: Mapping[str, ProjectSettings] = Field(
+        default_factory=lambda: {DEFAULT_PROJECT: ProjectSettings()},
+        description="By name: letters, digits, `.`, `_`, `-`. Each has its runs, secrets, tags and machines.",
+    )
+    default_project: str = Field(
+        "",
+        description="The one that a command means which names none. Without it: the only one, or `main`. `DSTACK_PROJECT` overrides"
+        " it for one command.",
+    )
+    ca_bundle: str = Field(
+        "",
+        description="A PEM file that machines and containers trust, too (a company's proxy). `DSTACK_CA_BUNDLE` overrides it.",
+    )
+    default_image: str = Field(
+        "",
+        description="What jobs without `image` run in; `{python}` stands for the version. `DSTACK_DEFAULT_IMAGE` overrides it.",
+    )
 
     @property
     def default(self) -> str:

@@ -32,7 +32,7 @@ def overview(context: Context) -> api.ConfigurationView:
         "exists": written,
         "projects": [_project(context, name, written, questionnaires) for name in context.settings],
         "backends": sorted(backends),
-        "clouds": [_cloud(name, each) for name, each in questionnaires.items()],
+        "clouds": [cloud_view(name, each) for name, each in questionnaires.items()],
     }
 
 
@@ -121,7 +121,7 @@ def _is_meant(login: Login, settings: Mapping[str, Any]) -> bool:
     return all(settings.get(key, value if login.preferred else "") == value for key, value in login.settings.items())
 
 
-def _cloud(name: str, asked: Questionnaire) -> api.CloudView:
+def cloud_view(name: str, asked: Questionnaire) -> api.CloudView:
     return {
         "name": name,
         "title": asked.title,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from dstack_cloud.backends.base.settings import CloudConfig
 from dstack_cloud.domain.resources import Frozen
@@ -30,16 +30,25 @@ class Images(Frozen):
 
 
 class AwsConfig(CloudConfig):
-    """`profile` is one of ~/.aws; empty: the default. Credentials are never copied from there.
+    """Credentials are never copied from where the profile has them."""
 
-    `regions`: empty is the profile's own. `vpc` or `subnets` are used instead of each region's default VPC. `instance_profile` is the identity of the machines; empty: one is made that may
-    touch the project's store and nothing else; "none": they get none. `lend_role` is the ARN of a role from which short-lived
-    credentials for the store are taken, for machines elsewhere.
-    """
-
-    profile: str = ""
-    vpc: str = ""
-    subnets: tuple[str, ...] = ()
-    instance_profile: str = ""
-    lend_role: str = ""
-    images: Images = Images()
+    profile: str = Field("", description="A profile of `~/.aws`. Without it: the default one.")
+    vpc: str = Field("", description="Where machines are put, instead of each region's default VPC.")
+    subnets: tuple[str, ...] = Field(
+        (), description="The subnets that machines are put into, instead of those of a VPC."
+    )
+    instance_profile: str = Field(
+        "",
+        description="The identity of the machines. Without it one is made that may touch the project's store and nothing else;"
+        " `none`: they get none, and the server carries their objects or lends them credentials.",
+    )
+    lend_role: str = Field(
+        "",
+        description="The ARN of a role from which short-lived credentials for the store are taken, for machines elsewhere, where"
+        " you are logged in with a role yourself.",
+    )
+    images: Images = Field(
+        Images(),
+        description="What machines boot, without and with GPUs: an AMI's id, or the name of a Systems Manager parameter that holds"
+        " one.",
+    )

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from dstack_cloud.backends.base.settings import CloudConfig
 from dstack_cloud.domain.resources import Frozen
@@ -38,24 +38,35 @@ class Images(Frozen):
 
 
 class AzureConfig(CloudConfig):
-    """`subscription` is an id; empty: the default one of `az`. `tenant` is where to log in; empty: the login's own.
-    `service_principal` is a file as `az ad sp create-for-rbac` prints it; empty: `az login`, or the managed identity of this
-    computer. What is in it is read when it is needed, and copied nowhere.
+    """What is in the `service_principal` file is read when it is needed, and copied nowhere. The first of `regions` is where what
+    isn't of a region is asked."""
 
-    The first of `regions` is where what isn't of a region is asked. `resource_group` begins the names of the groups, one a region, that hold all that is made;
-    empty: one of this installation's. `identity` is the resource id of the user-assigned identity of the machines; empty: one is
-    made that may delete the group's machines and use the project's store; "none": they get none, and can't delete themselves.
-    `storage_account` is that of the project's store (az://container). `address_space` is that of the virtual networks.
-    """
-
-    subscription: str = ""
-    tenant: str = ""
-    service_principal: str = ""
-    resource_group: str = ""
-    identity: str = ""
-    storage_account: str = ""
-    images: Images = Images()
-    address_space: str = "10.213.0.0/16"
+    subscription: str = Field(
+        "", description="Its id. Without it: that which `az account set` chose, or the only one that the login sees."
+    )
+    tenant: str = Field("", description="Where to log in. Without it: the login's own.")
+    service_principal: str = Field(
+        "",
+        description="A file as `az ad sp create-for-rbac` prints it. Without it: `az login`, or the managed identity of this"
+        " computer.",
+    )
+    resource_group: str = Field(
+        "",
+        description="How the names of the resource groups begin, one a region, that hold all that is made. Without it: `dstack-`"
+        " and this state folder's number.",
+    )
+    identity: str = Field(
+        "",
+        description="The resource id of a user-assigned identity for the machines. Without it one is made that may delete the"
+        " group's machines and use the project's store; `none`: they get none, and can't delete themselves.",
+    )
+    storage_account: str = Field("", description="The account of the project's store (`az://container`).")
+    images: Images = Field(
+        Images(),
+        description="What machines boot, without and with GPUs: a URN (`publisher:offer:sku:version`), or the resource id of an"
+        " image or a gallery's.",
+    )
+    address_space: str = Field("10.213.0.0/16", description="That of the virtual networks.")
 
     @field_validator("subscription")
     @classmethod

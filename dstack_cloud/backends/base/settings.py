@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from pydantic import Field, field_validator
+from pydantic.config import JsonDict
 
 from dstack_cloud.domain.resources import Frozen
 from dstack_cloud.domain.sizes import parse_size
@@ -13,20 +14,34 @@ from dstack_cloud.errors import ConfigurationError
 GIB = 2**30
 
 
+# a number of bytes, or a size as people write it
+SIZE: JsonDict = {"type": ["string", "integer"]}
+DISK = (
+    "The disk that a machine boots from, at least: bytes, or a size. A job that asks for disk space gets that beside what the image"
+    " fills."
+)
+
+
 class CloudConfig(Frozen):
-    """`regions`: empty is the login's own, where it has one. `endpoint` is one URL for all services, for an emulator.
-    `instance_types` limits what is offered ("g5.*").
+    """Each field's description is what the documentation says of it."""
 
-    `ssh_from` are the networks (CIDR) that may reach port 22; empty: this computer's public address. `public_ip` False: machines
-    are reached at their private address. `disk` is bytes of the root disk (or a size, "100GiB") where a job doesn't ask for more.
-    """
-
-    regions: tuple[str, ...] = ()
-    endpoint: str = ""
-    instance_types: tuple[str, ...] = ()
-    ssh_from: tuple[str, ...] = ()
-    public_ip: bool = True
-    disk: int = Field(default=50 * GIB, ge=8 * GIB)
+    regions: tuple[str, ...] = Field(
+        (), description="Where machines are looked for. Without it: the login's own region."
+    )
+    instance_types: tuple[str, ...] = Field(
+        (), description="Only these; wildcards are allowed, such as `g5.*`. Without it: all."
+    )
+    disk: int = Field(default=50 * GIB, ge=8 * GIB, description=DISK, json_schema_extra=SIZE)
+    ssh_from: tuple[str, ...] = Field(
+        (),
+        description="The networks (CIDR) that may reach port 22. Without it: this computer's public address, as"
+        " `checkip.amazonaws.com` tells it.",
+    )
+    public_ip: bool = Field(
+        default=True,
+        description="false: machines are reached at their private address (through a VPN, or from a server in their network).",
+    )
+    endpoint: str = Field("", description="One URL for all services: an emulator.")
 
     @field_validator("disk", mode="before")
     @classmethod

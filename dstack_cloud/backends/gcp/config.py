@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from dstack_cloud.backends.base.settings import GIB, CloudConfig
+from dstack_cloud.backends.base.settings import DISK, GIB, SIZE, CloudConfig
 from dstack_cloud.domain.resources import Frozen
 
 # Families of images, PROJECT/FAMILY: https://cloud.google.com/compute/docs/images/os-details
@@ -34,22 +34,34 @@ class Images(Frozen):
 
 
 class GcpConfig(CloudConfig):
-    """`project` is a project's id; empty: that of the credentials. `credentials` is the path of a service account's key or of
-    another file of credentials; empty: the application-default ones. They are read where they lie, never copied.
+    """Credentials are read where they lie, never copied."""
 
-    `network` is a VPC network of the project, `subnet` a subnet of it
-    that is in every region; empty: the network's first there. `service_account` is the email of the machines' identity;
-    empty: one is made that may use the project's store, delete the machines of this installation, and nothing else; "none":
-    they get none. Machines without a public address (`public_ip` False) need a way out of their own (Cloud NAT).
-    """
-
-    project: str = ""
-    credentials: str = ""
-    network: str = "default"
-    subnet: str = ""
-    service_account: str = ""
-    images: Images = Images()
-    disk: int = Field(default=50 * GIB, ge=10 * GIB)
+    project: str = Field("", description="A project's id. Without it: that of the credentials.")
+    credentials: str = Field(
+        "",
+        description="The file of a service account's key, or of other credentials. Without it: the application-default ones.",
+    )
+    network: str = Field("default", description="A VPC network of the project.")
+    subnet: str = Field(
+        "", description="A subnet of the network that is in every region. Without it: the network's first there."
+    )
+    service_account: str = Field(
+        "",
+        description="The email of the machines' identity. Without it one is made that may use the project's store, delete the"
+        " machines of this installation, and nothing else; `none`: they get none, and the server carries their objects or lends them"
+        " credentials.",
+    )
+    images: Images = Field(
+        Images(),
+        description="What machines boot, without and with GPUs: PROJECT/FAMILY, whose newest image is taken, or PROJECT/IMAGE. It"
+        " must have cloud-init.",
+    )
+    disk: int = Field(default=50 * GIB, ge=10 * GIB, description=DISK, json_schema_extra=SIZE)
+    public_ip: bool = Field(
+        default=True,
+        description="false: machines are reached at their private address (through a VPN, or from a server in the network), and"
+        " need Cloud NAT as their way out.",
+    )
 
     @field_validator("project")
     @classmethod

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
+from dstack_cloud.backends.base.settings import SIZE
 from dstack_cloud.domain.resources import Frozen
 from dstack_cloud.domain.sizes import parse_size
 from dstack_cloud.errors import ConfigurationError
@@ -33,11 +34,11 @@ class Zone(NamedTuple):
 
 
 class GpuSetting(Frozen):
-    """GPUs that a machine tells of without having them. `memory`: of one, in bytes or as `16GB`."""
+    """GPUs that a machine tells of without having them."""
 
-    name: str
-    count: int = Field(default=1, ge=1)
-    memory: int = Field(ge=1)
+    name: str = Field(description="The model, such as `V100`.")
+    count: int = Field(default=1, ge=1, description="How many.")
+    memory: int = Field(ge=1, description="Memory of each: bytes, or a size.", json_schema_extra=SIZE)
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -45,15 +46,21 @@ class GpuSetting(Frozen):
         return _bytes(value)
 
 
-class TypeSetting(Frozen):
-    """An instance type. Prices are USD an hour; without `spot_price` a spot machine costs the same."""
+CPU = "Processors of a machine: its share of this computer's."
+MEMORY = "Memory of a machine: bytes, or a size such as `2GiB`."
+PRICE = "What a machine costs, USD per hour."
+SPOT_PRICE = "The same for a spot machine. Without it: what `price` is."
 
-    name: str = Field(min_length=1)
-    cpu: int = Field(default=2, ge=1)
-    memory: int = Field(default=2 * GIB, ge=256 * 2**20)
-    price: float = Field(default=0.0, ge=0)
-    spot_price: float | None = Field(default=None, ge=0)
-    gpus: GpuSetting | None = None
+
+class TypeSetting(Frozen):
+    """An instance type."""
+
+    name: str = Field(min_length=1, description="What it is called, as in `instance_types: big`.")
+    cpu: int = Field(default=2, ge=1, description=CPU)
+    memory: int = Field(default=2 * GIB, ge=256 * 2**20, description=MEMORY, json_schema_extra=SIZE)
+    price: float = Field(default=0.0, ge=0, description=PRICE)
+    spot_price: float | None = Field(default=None, ge=0, description=SPOT_PRICE)
+    gpus: GpuSetting | None = Field(None, description="GPUs that it tells of without having them.")
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -72,41 +79,51 @@ def _bytes(value: object) -> object:
 
 
 class SandboxConfig(Frozen):
-    """`memory` is bytes of one machine, `cpu` its share of this computer's processors.
+    """The machines, and the cloud that they rehearse."""
 
-    `machine_image` is an image to boot instead of the one that is built on first use; `base_image` is what that one is built
-    from where the engine has it or can pull it, else it is made of Debian's packages, from `debian_mirror` (a URL; empty:
-    mmdebstrap's own choice). `cache_folder` keeps what was downloaded.
-
-    `subnet` is the machines' private network in CIDR form; Docker picks one where it is empty. `mirror_port` is where the
-    machines find this computer's images, `metadata_port` where their metadata service is, both on that network's gateway only.
-
-    What follows rehearses a cloud. `zones`: their names; a region is a zone's name without its last letter (eu-west-3a,
-    europe-west1-b). `types`: instance types; without them there is one, of `cpu`, `memory`, `price` and `spot_price`.
-    `no_capacity`: zones, regions or types that are sold out, of both kinds or of one (`spot/eu-west-3a`, `on-demand/big`,
-    `spot/*`). `quota`: so many machines at most. `interrupt_after`: seconds after its start each spot machine is told that it
-    has `notice` seconds left. `boot_delay`: seconds before a machine begins to boot.
-    """
-
-    cpu: int = Field(default=2, ge=1)
-    memory: int = Field(default=2 * GIB, ge=256 * 2**20)
-    price: float = Field(default=0.0, ge=0)
-    spot_price: float | None = Field(default=None, ge=0)
-    types: tuple[TypeSetting, ...] = ()
-    zones: tuple[str, ...] = ()
-    no_capacity: tuple[str, ...] = ()
-    quota: int | None = Field(default=None, ge=0)
-    interrupt_after: float | None = Field(default=None, gt=0)
-    notice: float = Field(default=120.0, gt=0)
-    boot_delay: float = Field(default=0.0, ge=0)
-    machine_image: str = ""
-    base_image: str = "debian:bookworm-slim"
-    job_image: str = "dstack-cloud/job:py{python}"
-    debian_mirror: str = ""
-    subnet: str = ""
-    mirror_port: int = Field(default=5947, ge=1, le=65535)
-    metadata_port: int = Field(default=5948, ge=1, le=65535)
-    cache_folder: Path | None = None
+    cpu: int = Field(default=2, ge=1, description=CPU)
+    memory: int = Field(default=2 * GIB, ge=256 * 2**20, description=MEMORY, json_schema_extra=SIZE)
+    price: float = Field(default=0.0, ge=0, description=PRICE)
+    spot_price: float | None = Field(default=None, ge=0, description=SPOT_PRICE)
+    types: tuple[TypeSetting, ...] = Field(
+        (), description="Instance types, each as below. Without it: one of the above."
+    )
+    zones: tuple[str, ...] = Field(
+        (),
+        description="Their names, such as `eu-west-3a` or `europe-west1-b`. A region is a zone's name without its last letter.",
+    )
+    no_capacity: tuple[str, ...] = Field(
+        (),
+        description="Zones, regions or types that are sold out, of both kinds (`eu-west-3a`) or of one (`spot/eu-west-3a`,"
+        " `on-demand/big`, `spot/*`).",
+    )
+    quota: int | None = Field(default=None, ge=0, description="So many machines at once at most.")
+    interrupt_after: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after its start at which each spot machine is told that it will be taken back.",
+    )
+    notice: float = Field(default=120.0, gt=0, description="Seconds from that until it is taken.")
+    boot_delay: float = Field(default=0.0, ge=0, description="Seconds before a machine begins to boot.")
+    machine_image: str = Field("", description="An image to boot instead of the one that is built on first use.")
+    base_image: str = Field(
+        "debian:bookworm-slim",
+        description="What that one is built from, where the engine has it or can pull it. Else it is made of Debian's packages.",
+    )
+    job_image: str = Field("dstack-cloud/job:py{python}", description="What a job without `image` runs in.")
+    debian_mirror: str = Field(
+        "", description="The URL that Debian's packages come from. Without it: what mmdebstrap chooses."
+    )
+    cache_folder: Path | None = Field(
+        None, description="Where downloads are kept. Without it: `dstack-cloud/sandbox` in `~/.cache`."
+    )
+    subnet: str = Field("", description="The machines' private network (CIDR). Without it: Docker picks one.")
+    mirror_port: int = Field(
+        default=5947, ge=1, le=65535, description="Where machines find this computer's images, on that network only."
+    )
+    metadata_port: int = Field(
+        default=5948, ge=1, le=65535, description="Where machines find their metadata service, on that network only."
+    )
 
     def job_image_for(self, python: str = PYTHON) -> str:
         return self.job_image.replace("{python}", python)

@@ -10,15 +10,22 @@ from dstack_cloud.domain.resources import Frozen
 
 
 class Hop(Frozen):
-    """How a machine is reached. `key` is the path of a private key, empty: the SSH agent's, else the usual files in ~/.ssh;
-    `host_key` is a public line (`ssh-ed25519 AAAA…`) or a fingerprint (`SHA256:…`), or several, empty: what ~/.ssh/known_hosts
-    has for it."""
+    """How a machine is reached."""
 
-    host: str = Field(min_length=1)
-    port: int = Field(default=22, ge=1, le=65535)
-    user: str = ""
-    key: str = ""
-    host_key: tuple[str, ...] = ()
+    host: str = Field(min_length=1, description="Where its SSH server answers.")
+    port: int = Field(default=22, ge=1, le=65535, description="The port of its SSH server.")
+    user: str = Field("", description="Who logs in. Without it: the backend's `user`.")
+    key: str = Field(
+        "",
+        description="The path of a private key without a passphrase. Without it: the backend's `key`, else what your SSH agent holds,"
+        " else the usual files in `~/.ssh`.",
+    )
+    host_key: tuple[str, ...] = Field(
+        (),
+        description="What the machine must show: a public line (`ssh-ed25519 AAAA…`), a fingerprint (`SHA256:…`), or a list of such."
+        " Without it: what `known_hosts` has for it.",
+        json_schema_extra={"type": ["string", "array"]},
+    )
 
     @field_validator("host_key", mode="before")
     @classmethod
@@ -35,25 +42,39 @@ class Hop(Frozen):
 
 
 class OwnMachine(Hop):
-    """`jobs` is how many it takes at once: by default as many as it has GPUs, else one. `price` is USD per hour, what it costs
-    you. `jump` is the machine through which it is reached, where it is behind a NAT."""
+    """One of `machines`."""
 
-    name: str = ""
-    jobs: int | None = Field(default=None, ge=1)
-    price: float = Field(default=0.0, ge=0)
-    jump: Hop | None = None
+    name: str = Field("", description="What it is called, as in `instance_types: big`. Without it: its `host`.")
+    jobs: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many jobs it takes at once. Without it: as many as it has GPUs, at least one.",
+    )
+    price: float = Field(
+        default=0.0,
+        ge=0,
+        description="USD per hour that it costs you, for `dstack offers` and where it competes with a cloud.",
+    )
+    jump: Hop | None = Field(
+        None,
+        description="The machine through which it is reached, where it is behind a NAT: `host`, `port`, `user`, `key`, `host_key` as"
+        " above.",
+    )
 
 
 class SshConfig(Frozen):
-    """`user` and `key` hold for machines that name none. `folder` is where leases and runners live on a machine on which we may
-    become root, `private_folder` (relative to the user's home) where we may not."""
+    """The machines, and what holds for all of them."""
 
-    machines: tuple[OwnMachine, ...] = ()
-    user: str = ""
-    key: str = ""
-    folder: str = "/var/lib/dstack/leases"
-    private_folder: str = ".dstack-leases"
-    known_hosts: Path = Path("~/.ssh/known_hosts")
+    machines: tuple[OwnMachine, ...] = Field((), description="The machines, each as below.")
+    user: str = Field("", description="Who logs in to machines that name nobody.")
+    key: str = Field("", description="The private key for machines that name none.")
+    folder: str = Field(
+        "/var/lib/dstack/leases", description="Where jobs live on a machine on which we may become root."
+    )
+    private_folder: str = Field(
+        ".dstack-leases", description="Where they live where we may not, below the user's home folder."
+    )
+    known_hosts: Path = Field(Path("~/.ssh/known_hosts"), description="The file that says which host keys you know.")
 
     @model_validator(mode="after")
     def _names(self) -> SshConfig:

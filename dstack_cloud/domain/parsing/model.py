@@ -101,21 +101,20 @@ SavedPathText = Annotated[str, BeforeValidator(values.path(values.inside_or_home
 Cron = Annotated[str, BeforeValidator(shapes.cron), WithJsonSchema(_STRING)]
 
 
+_SAVED = "A file or folder below the working folder, or `~/…` in the job's home folder."
+
+
 class Artifact(Frozen):
     """A path that is saved when the job ends."""
 
-    path: SavedPathText = Field(
-        description="A file or folder below the working folder, or `~/…` in the job's home folder."
-    )
-    mount: Flag = Field(False, description="Save it while the job runs, too.")
+    path: SavedPathText = Field(description=_SAVED)
+    mount: Flag = Field(False, description="Save it every 15 seconds while the job runs, too.")
 
 
 class CachePath(Frozen):
     """A path that is kept between runs of the workflow."""
 
-    path: SavedPathText = Field(
-        description="A file or folder below the working folder, or `~/…` in the job's home folder."
-    )
+    path: SavedPathText = Field(description=_SAVED)
 
 
 class Gpu(Frozen):
@@ -129,23 +128,26 @@ class Gpu(Frozen):
 class Resources(Frozen):
     """What the machine must have at least. `interruptible` is read into `spot_policy` and is None afterwards."""
 
-    cpu: Count | None = Field(None, description="CPU cores.")
-    memory: Size | None = Field(None, description="Memory, such as `16GB` or `16GiB`.")
+    cpu: Count | None = Field(None, description="CPU cores, at least.")
+    memory: Size | None = Field(None, description="Memory, at least, such as `16GB` or `16GiB`.")
     gpu: Annotated[Gpu | None, BeforeValidator(shapes.gpu), Also((_QUANTITY,))] = Field(
-        None, description="A count, a text such as `V100`, `V100:2` or `16GB`, or a mapping."
+        None,
+        description="A count, a text such as `V100`, `V100:2`, `16GB` or `A100:40GB:2`, or a mapping of name, count and memory.",
     )
-    shm_size: Size | None = Field(None, description="Shared memory (`/dev/shm`) of the job.")
-    disk: Size | None = Field(None, description="Disk space.")
+    shm_size: Size | None = Field(None, description="Shared memory (`/dev/shm`) of the job, at least, such as `8GB`.")
+    disk: Size | None = Field(None, description="Disk space, at least, such as `100GB`.")
     interruptible: Flag | None = Field(
-        None, description="true: spot machines; false: on-demand. Older spelling of `spot_policy`."
+        None, description="The older spelling of `spot_policy`. true is `spot`, false is `on-demand`."
     )
     spot_policy: (
         Annotated[SpotPolicy, BeforeValidator(values.choice(*(policy.value for policy in SpotPolicy)))] | None
-    ) = Field(None, description="Spot machines, on-demand ones, or whichever is to be had (`auto`).")
-    max_price: Price | None = Field(None, description="The most to pay, USD per hour.")
-    regions: Words = Field((), description="Regions to look in; all by default.")
-    backends: Words = Field((), description="Backends to look in; all that are configured by default.")
-    instance_types: Words = Field((), description="Instance types to choose from; all by default.")
+    ) = Field(
+        None, description="Spot machines, on-demand ones (so it is without it), or whichever is to be had (`auto`)."
+    )
+    max_price: Price | None = Field(None, description="The most to pay for one machine, USD per hour.")
+    regions: Words = Field((), description="Regions to look in. All by default.")
+    backends: Words = Field((), description="Backends to look in. All that are configured by default.")
+    instance_types: Words = Field((), description="Instance types to choose from. All by default.")
 
     @model_validator(mode="before")
     @classmethod
@@ -157,7 +159,7 @@ class RegistryAuth(Frozen):
     """How to log in to the image's registry."""
 
     username: Text = Field(description="The user's name.")
-    password: Text = Field(description="The password or token.")
+    password: Text = Field(description="The password or token, such as `${{ secrets.REGISTRY_TOKEN }}`.")
 
 
 class Dependency(Frozen):
@@ -180,7 +182,7 @@ class Dependencies(Frozen):
 class Retry(Frozen):
     """How long to go on looking for a machine."""
 
-    duration: Duration | None = Field(None, description="For how long, such as `2h`; none: the project's default.")
+    duration: Duration | None = Field(None, description="For how long, such as `2h`. Without it: an hour.")
 
 
 class Parameter(Frozen):
@@ -230,33 +232,72 @@ Deps = Annotated[
 class Body(Frozen):
     """A workflow: what runs, on what kind of machine, and what is kept of it."""
 
-    name: Name = Field(description="The name to run it by.")
+    name: Name = Field(
+        description="The name to run it by. Letters, digits, `_`, `.` and `-`, at most 100; it begins with a letter, a digit or `_`."
+    )
     help: Text = Field("", description="One line that `dstack run` shows beside the name.")
     provider: ProviderName | None = Field(
-        None, description="What runs it; without it: `docker` where there is an image, else `bash`."
+        None,
+        description="What runs it, a built-in provider or `./FILE.py:CLASS`. Without it: `docker` where there is an image, else"
+        " `bash`.",
     )
     image: Word | None = Field(None, description="The container image.")
-    commands: Commands = Field((), description="Commands for one bash, each run after the one before succeeded.")
-    setup: Commands = Field((), description="Commands whose result is built once and used again.")
-    entrypoint: Entrypoint | None = Field(None, description="Replaces the image's own entrypoint.")
+    commands: Commands = Field(
+        (),
+        description="What to run: a list, or one string of any number of lines. One bash runs them, each after the one before"
+        " succeeded.",
+    )
+    setup: Commands = Field(
+        (),
+        description="Commands that run once before the others, and whose result is kept and used again. A list, or one string.",
+    )
+    entrypoint: Entrypoint | None = Field(
+        None,
+        description="Replaces the image's own entrypoint. A list, or one string that is split as a shell does; needs `image`.",
+    )
     env: Env = Field(
-        default_factory=dict, description="`K=V`, or `K` alone to take it from your environment; or a mapping."
+        default_factory=dict,
+        description="Environment variables: a list of `K=V`, or `K` alone to take it from your environment; or a mapping, where an"
+        " empty value is taken from there.",
     )
-    registry_auth: RegistryAuth | None = Field(None, description="How to log in to the image's registry.")
-    working_dir: InsidePath = Field(".", description="Where the commands start, relative to the working folder.")
-    home_dir: AbsolutePath | None = Field(None, description="The job's home folder, which `~` in paths means.")
-    python: Python | None = Field(None, description="The version of Python; none: yours.")
-    ports: Ports = Field((), description='Ports of the job to reach on localhost: a number, or "APP:LOCAL".')
-    artifacts: Artifacts = Field((), description="Paths saved when the job ends.")
-    cache: Caches = Field((), description="Paths kept between runs.")
-    deps: Deps = Field(default_factory=Dependencies, description="Workflows and tags whose outputs it needs.")
+    registry_auth: RegistryAuth | None = Field(
+        None, description="How to log in to the image's registry. Needs `image`."
+    )
+    working_dir: InsidePath = Field(".", description="Where the commands start, inside the working folder.")
+    home_dir: AbsolutePath | None = Field(
+        None, description="The job's home folder, which `~` in paths means. An absolute path."
+    )
+    python: Python | None = Field(
+        None, description="The version of Python, 3.8 … 3.13. Without it: yours; it can't be chosen beside `image`."
+    )
+    ports: Ports = Field(
+        (),
+        description='Ports of the job to reach on localhost, as PORT or "APP:LOCAL". APP is the one that the program listens on,'
+        " LOCAL the one on your computer.",
+    )
+    artifacts: Artifacts = Field(
+        (), description="Paths saved when the job ends. Each is a text, or a mapping of path and mount."
+    )
+    cache: Caches = Field(
+        (), description="Paths kept between runs of the workflow. Each is a text, or a mapping with path."
+    )
+    deps: Deps = Field(default_factory=Dependencies, description="Workflows and tags (`:TAG`) whose outputs it needs.")
     resources: Resources = Field(default_factory=Resources, description="What the machine must have at least.")
-    max_duration: Duration | None = Field(None, description="The job is stopped after this long, such as `2h`.")
-    retry: Annotated[Retry | None, BeforeValidator(shapes.retry), Also((_QUANTITY, {"type": "boolean"}))] = Field(
-        None, description="Go on looking for a machine when there is none: true, or for how long."
+    max_duration: Duration | None = Field(
+        None,
+        description="The job is stopped after this long, such as `30m`, `1h30m`, `3d`, or a number of seconds. The running time of"
+        " all attempts counts together.",
     )
-    schedule: Cron | None = Field(None, description="A cron expression: when to run it.")
-    nodes: Nodes = Field(1, description="How many machines run it together.")
+    retry: Annotated[Retry | None, BeforeValidator(shapes.retry), Also((_QUANTITY, {"type": "boolean"}))] = Field(
+        None,
+        description="For how long to go on looking for a machine while all offers are refused for capacity or quota. true is an"
+        " hour; false: each offer is tried once. A job that lost its machine goes on looking for an hour, or so long.",
+    )
+    schedule: Cron | None = Field(
+        None,
+        description="A cron expression of five parts, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`: when to run it.",
+    )
+    nodes: Nodes = Field(1, description="How many machines run it together, 1 to 1000.")
     sweep: Sweep | None = Field(None, description="Runs it with different parameters.")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.errors import NotAvailableYet
 
-_USES: dict[str, Callable[[Workflow], bool]] = {
+UNBUILT: dict[str, Callable[[Workflow], bool]] = {
     "schedule": lambda workflow: workflow.schedule is not None,
     "sweep": lambda workflow: workflow.sweep is not None,
 }
@@ -15,7 +15,7 @@ _USES: dict[str, Callable[[Workflow], bool]] = {
 
 def refuse_unbuilt(workflow: Workflow) -> None:
     """Raises NotAvailableYet with all of the fields."""
-    used = [f"`{field}`" for field, uses in _USES.items() if uses(workflow)]
+    used = [f"`{field}`" for field, uses in UNBUILT.items() if uses(workflow)]
     if used:
         verb = "is" if len(used) == 1 else "are"
         text = f"the workflow `{workflow.name}` uses {', '.join(used)}, which {verb} not available yet"
