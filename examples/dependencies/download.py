@@ -1,15 +1,25 @@
-"""Puts texts into texts/: the source of a few of Python's own modules."""
+"""Puts a model into models/NAME/: which letter follows which, learnt from the language reference that Python ships."""
 
-import argparse
+import itertools
 import json
-import logging
+import math
 import pathlib
-import subprocess
-import unittest
+import sys
+from pydoc_data.topics import topics
 
-texts = pathlib.Path("texts")
-texts.mkdir(exist_ok=True)
-for module in (argparse, json, logging, pathlib, subprocess, unittest):
-    source = pathlib.Path(module.__file__).read_text(encoding="utf-8")
-    (texts / f"{module.__name__}.txt").write_text(source, encoding="utf-8")
-    print(f"{module.__name__}: {len(source)} characters")
+SIZES = {"small": 50_000, "medium": 200_000, "large": None}
+
+name = sys.argv[1]
+if name not in SIZES:
+    sys.exit(f"there is no model {name}: choose one of {', '.join(SIZES)}")
+text = "".join(topics[key] for key in sorted(topics))[: SIZES[name]]
+alphabet = sorted(set(text))
+number = {letter: index for index, letter in enumerate(alphabet)}
+counts = [[0.1] * len(alphabet) for _ in alphabet]
+for letter, following in itertools.pairwise(text):
+    counts[number[letter]][number[following]] += 1
+folder = pathlib.Path("models", name)
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "alphabet.json").write_text(json.dumps(alphabet))
+(folder / "weights.json").write_text(json.dumps([[math.log(count) for count in row] for row in counts]))
+print(f"model {name}: learnt from {len(text)} characters, {len(alphabet)} different ones")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -228,8 +229,13 @@ def test_a_mounted_artifact_is_saved_while_the_job_runs(user: User) -> None:
 
 def test_the_example_trains_and_is_reused(user: User) -> None:
     shutil.copytree(EXAMPLE, user.folder, dirs_exist_ok=True)
-    assert "loss " in user("run", "finetune").text
+    losses = [float(each) for each in re.findall(r"loss ([0-9.]+)", user("run", "finetune").text)]
+    assert len(losses) == 3 and losses == sorted(losses, reverse=True)
     first = user.runs()[0]["name"]
     assert [*jobs(user, first)] == ["download", "encode", "finetune"]
-    assert user("run", "finetune").text.startswith("loss ")
-    assert [*jobs(user, user.runs()[0]["name"])] == ["finetune"]
+    assert "epoch 1: loss" in user("run", "finetune", "--epochs", "1").text
+    second = user.runs()[0]["name"]
+    assert [*jobs(user, second)] == ["finetune"]
+    saved = {each["path"] for each in json.loads(user("artifacts", second, "--json").out) if each["kind"] == "file"}
+    assert saved == {"checkpoint/weights.json", "samples/sample.txt"}
+    assert plan(user, "finetune", "--model", "medium")["download"] == "runs: variable model changed"

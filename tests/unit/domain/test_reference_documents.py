@@ -11,6 +11,7 @@ from dstack_cloud.domain import parsing, providers
 from dstack_cloud.domain.jobs import JobSpec, PortMapping, SavedPath
 from dstack_cloud.domain.parsing.model import Dependency
 from dstack_cloud.domain.resources import GpuRequirement, SpotPolicy
+from dstack_cloud.providers.registry import PROVIDERS
 
 # one pipeline of three steps, in the two ways to say what depends on what
 DEPENDS = {
@@ -195,6 +196,43 @@ def test_scripts_and_a_tag() -> None:
     assert spec(checked, "train").requirements.gpu == GpuRequirement(count=1)
     environment = checked.variables.values("train", run_name="shady-1").environment
     assert (environment["BATCH_SIZE"], environment["LR"]) == ("64", "1.0")
+
+
+def test_every_property_of_a_script() -> None:
+    made = spec(
+        read(
+            """\
+            workflows:
+              - name: train
+                provider: python
+                file: train.py
+                args: ["--epochs", "5", "--name=${{ title }}"]
+                requirements: needs.txt
+                version: 3.10
+                environment: [MODE=fast]
+                working_dir: src
+                artifacts: [model]
+                resources: {cpu: 2, memory: 8GB, gpu: 1}
+            """,
+            "variables: {train: {title: two words}}",
+        ),
+        "train",
+    )
+    assert shlex.split(made.commands[-1])[1:] == ["train.py", "--epochs", "5", "--name=two words"]
+    assert made.setup[-1].endswith("-r needs.txt")
+    assert (made.python, made.working_dir, made.artifacts) == ("3.10", "src", (SavedPath(path="model"),))
+    wanted = made.requirements
+    assert (wanted.cpu, wanted.memory, wanted.gpu) == (2, 8 * 10**9, GpuRequirement(count=1))
+
+
+def test_the_providers_that_they_name_are_there() -> None:
+    named = {"bash", "code", "curl", "docker", "lab", "notebook", "python", "streamlit", "torchrun"}
+    assert named <= set(PROVIDERS)
+
+
+def test_the_environment_of_a_script() -> None:
+    text = "workflows: [{name: w, provider: python, file: a.py, environment: [MODE=fast, TOKEN]}]"
+    assert one(text).env == {"MODE": "fast", "TOKEN": None}
 
 
 @pytest.mark.parametrize(("given", "how", "tag"), [("get", "run", None), ("get:newest", "tag", "newest")])
