@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import NO_PROFILE, AwsConfig
+from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME, AwsConfig
 from dstack_cloud.backends.aws.errors import translated
 from dstack_cloud.backends.aws.offers import NAME, Market
 from dstack_cloud.backends.aws.resources import machine
@@ -69,15 +69,14 @@ class AwsBackend:
             remote=True,
             spot=True,
             notice="aws",
-            store="" if self._config.instance_profile == NO_PROFILE else "s3",
+            store="" if self._config.instance_profile == NO_PROFILE else SCHEME,
             self_termination=True,
             private_network=True,
             prices="AWS's spot price history and price list",
         )
 
     def validate(self) -> list[Finding]:
-        found = Checks(self._client, self._network, self._images).findings()
-        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+        return [*Checks(self._client, self._network, self._images).findings(), *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
         return Permissions(least_policy(self._config, store, partition_of(self._config.regions)), APPLY)

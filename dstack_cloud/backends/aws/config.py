@@ -7,6 +7,8 @@ from pydantic import Field, field_validator
 from dstack_cloud.backends.base.settings import CloudConfig
 from dstack_cloud.domain.resources import Frozen
 
+# what URLs of the cloud's object store begin with
+SCHEME = "s3"
 # Public parameters of the Systems Manager, looked up in each region:
 # https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dstack_cloud.backends.base.refusals import Entry, entries, first_line
 from dstack_cloud.errors import (
     BackendError,
     InvalidConfiguration,
@@ -33,65 +34,58 @@ ENABLE = (
 SPOT_ROLE = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
 CLOCK = "this computer's clock must be right to within five minutes"
 
-Entry = tuple[type[BackendError], str, str]
-
-
-def _entries(kind: type[BackendError], what: str, hint: str, *codes: str) -> dict[str, Entry]:
-    return dict.fromkeys(codes, (kind, what, hint))
-
-
 KNOWN: dict[str, Entry] = {
-    **_entries(
+    **entries(
         NoCapacity, "no capacity", "",
         "InsufficientInstanceCapacity", "UnfulfillableCapacity", "InsufficientHostCapacity", "InsufficientCapacity",
         "InsufficientReservedInstanceCapacity", "InsufficientAddressCapacity",
     ),
-    **_entries(NoCapacity, "the spot price is above the highest allowed", "", "SpotMaxPriceTooLow"),
-    **_entries(NoCapacity, "the zone doesn't have this instance type", "", "Unsupported"),
-    **_entries(NoCapacity, "the subnet has no free address", "", "InsufficientFreeAddressesInSubnet"),
-    **_entries(NoCapacity, "the machine of this launch ended before", "", "IdempotentInstanceTerminated"),
-    **_entries(
+    **entries(NoCapacity, "the spot price is above the highest allowed", "", "SpotMaxPriceTooLow"),
+    **entries(NoCapacity, "the zone doesn't have this instance type", "", "Unsupported"),
+    **entries(NoCapacity, "the subnet has no free address", "", "InsufficientFreeAddressesInSubnet"),
+    **entries(NoCapacity, "the machine of this launch ended before", "", "IdempotentInstanceTerminated"),
+    **entries(
         QuotaExceeded, "the account's quota is used up", ASK_FOR_QUOTA,
         "VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded",
         "AddressLimitExceeded", "NetworkInterfaceLimitExceeded", "SecurityGroupLimitExceeded", "SecurityGroupsPerVpcLimitExceeded",
         "RulesPerSecurityGroupLimitExceeded", "ResourceLimitExceeded", "LimitExceeded", "LimitExceededException",
     ),
-    **_entries(NotAuthorized, "the credentials have expired", LOG_IN, "ExpiredToken", "ExpiredTokenException"),
-    **_entries(NotAuthorized, "the credentials have expired, or a clock is wrong", f"{LOG_IN}; {CLOCK}", "RequestExpired"),
-    **_entries(
+    **entries(NotAuthorized, "the credentials have expired", LOG_IN, "ExpiredToken", "ExpiredTokenException"),
+    **entries(NotAuthorized, "the credentials have expired, or a clock is wrong", f"{LOG_IN}; {CLOCK}", "RequestExpired"),
+    **entries(
         NotAuthorized, "the signature's time is wrong", CLOCK,
         "RequestTimeTooSkewed", "RequestInTheFuture", "InvalidSignatureException",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "AWS doesn't know the access key, or its secret is wrong", LOG_IN,
         "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch",
         "MissingAuthenticationToken", "IncompleteSignature", "InvalidToken",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "AWS doesn't accept the credentials there",
         f"if they work elsewhere: {ENABLE}; else {LOG_IN}", "AuthFailure",
     ),
-    **_entries(NotAuthorized, "the region isn't enabled for the account", ENABLE, "OptInRequired", "RegionDisabledException"),
-    **_entries(
+    **entries(NotAuthorized, "the region isn't enabled for the account", ENABLE, "OptInRequired", "RegionDisabledException"),
+    **entries(
         NotAuthorized, "the account's first spot machine needs a role that these credentials may not make", SPOT_ROLE,
         "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
     ),
-    **_entries(NotAuthorized, "AWS has blocked the account", "ask AWS's support", "Blocked", "PendingVerification"),
-    **_entries(
+    **entries(NotAuthorized, "AWS has blocked the account", "ask AWS's support", "Blocked", "PendingVerification"),
+    **entries(
         Throttled, "too many calls", "",
         "RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "EC2ThrottledException",
         "TooManyRequestsException", "SlowDown", "PriorRequestNotComplete",
     ),
-    **_entries(
+    **entries(
         Unavailable, "AWS failed", "",
         "InternalError", "InternalFailure", "InternalServerError", "InternalServiceException", "ServerInternal",
         "ServiceUnavailable", "Unavailable", "ServiceException",
     ),
-    **_entries(
+    **entries(
         InvalidConfiguration, "there is no default VPC", "make one (`aws ec2 create-default-vpc`), or set `subnets`",
         "VPCIdNotSpecified", "DefaultVpcDoesNotExist",
     ),
-    **_entries(
+    **entries(
         InvalidConfiguration, "there is no such image there", "set `images` to ids or parameters of every region in `regions`",
         "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed", "ParameterNotFound",
     ),
@@ -154,7 +148,7 @@ def _meaning(code: str, message: str, status: int, operation: str) -> Entry:
         return NotAuthorized, f"the permission {found[1] if found else operation} is missing", ASK_FOR_POLICY
     if status >= 500 or status == 0:
         return Unavailable, "AWS failed", ""
-    return InvalidConfiguration, f"AWS refused: {_first_line(message)}", ""
+    return InvalidConfiguration, f"AWS refused: {first_line(message)}", ""
 
 
 def code_of(error: ClientError) -> str:
@@ -176,9 +170,3 @@ def _broken(error: BotoCoreError | ResponseParserError, where: str) -> BackendEr
     if BROKEN & names:
         return Unavailable(f"no answer from AWS ({name}, {where}): {text}", **words)
     return InvalidConfiguration(f"AWS can't be asked ({name}, {where}): {text}", **words)
-
-
-def _first_line(message: str) -> str:
-    """An answer that isn't AWS's own (an HTML page of a proxy) would fill the screen."""
-    line = message.strip().partition("\n")[0]
-    return line if len(line) <= 300 else f"{line[:300]}…"

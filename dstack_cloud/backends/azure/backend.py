@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
-from dstack_cloud.backends.azure.offers import NAME, TITLE, ZONES, Region
+from dstack_cloud.backends.azure.config import NO_IDENTITY, SCHEME, AzureConfig
+from dstack_cloud.backends.azure.offers import NAME, ZONES, Market
 from dstack_cloud.backends.azure.resources import ending, machine
 from dstack_cloud.backends.azure.resources.checks import Checks
 from dstack_cloud.backends.azure.resources.fleet import Fleet
@@ -18,13 +16,11 @@ from dstack_cloud.backends.azure.resources.identity import Identity
 from dstack_cloud.backends.azure.resources.images import Catalogue
 from dstack_cloud.backends.azure.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.azure.resources.machine import Place
-from dstack_cloud.backends.azure.resources.making import FOLLOW_SECONDS, Making
 from dstack_cloud.backends.azure.resources.network import Network
-from dstack_cloud.backends.azure.resources.operations import Operations
+from dstack_cloud.backends.azure.resources.operations import FOLLOW_SECONDS, Operations
 from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, least_role
 from dstack_cloud.backends.azure.resources.quota import Quotas
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
-from dstack_cloud.backends.base.market import Market
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, InvalidConfiguration, QuotaExceeded, Unavailable
@@ -61,18 +57,15 @@ class AzureBackend:
         """`installation` owns what is made here; `home` keeps what was learnt of sizes and prices. A machine that is being made is
         waited for until that failed or succeeded, `follow` seconds at most."""
         self._config, self._installation, self._image = config, installation, default_image
-        self.home, self._folder = home, home / NAME
+        self.home = home
         self._client = AzureClient(config)
         self._groups = Groups(self._client, installation, machine.tags({OWNER_TAG: installation}))
         self._network = Network(self._client, self._groups)
         self._identity = Identity(self._client, self._groups)
         self._images, self._quotas = Catalogue(self._client), Quotas(self._client)
-        self._operations = Operations(self._folder / "operations")
-        self._making = Making(self._client, self._groups, self._operations, follow)
+        self._operations = Operations(self._client, self._groups, home / NAME / "operations", follow)
         self._fleet = Fleet(self._client, self._groups, installation)
-        self._lock = threading.Lock()
-        self._regions: dict[str, Region] = {}
-        self._market = Market(NAME, TITLE, lambda: self._client.regions, self._region)
+        self._market = Market(self._client, home / NAME)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -83,7 +76,7 @@ class AzureBackend:
             remote=True,
             spot=True,
             notice="azure",
-            store="az" if own else "",
+            store=SCHEME if own else "",
             self_termination=own,
             ending=ending.script(self._client.management) if own else "",
             private_network=True,
@@ -91,8 +84,7 @@ class AzureBackend:
         )
 
     def validate(self) -> list[Finding]:
-        found = Checks(self._client, self._images, self._quotas).findings()
-        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+        return [*Checks(self._client, self._images, self._quotas).findings(), *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
         """Raises BackendError where nobody says which subscription."""
@@ -119,7 +111,7 @@ class AzureBackend:
         self._check_quota(offer, name)
         try:
             body = machine.request(self._config, self._installation, launch, self._place(launch))
-            self._making.make(offer.region, name, body)
+            self._operations.make(offer.region, name, body)
         except BackendError as refused:
             raise self._told(offer.region, refused) from refused
         return ref
@@ -132,7 +124,7 @@ class AzureBackend:
 
     def list_owned(self) -> list[Owned]:
         """Also disks, network interfaces and addresses that a machine left behind."""
-        if not self._folder.exists():
+        if not self._market.folder.exists():
             return []  # no machine was ever asked for from this state folder: Azure needn't even be set up
         return self._fleet.listed(self._client.regions)
 
@@ -141,14 +133,22 @@ class AzureBackend:
         for ref in refs:
             self._operations.forget(ref.partition("/")[2])
 
+    def _place(self, launch: Launch) -> Place:
+        region, images = launch.offer.region, self._config.images
+        return Place(
+            image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
+            subnet=self._network.subnet(region, together=launch.nodes > 1),
+            identity=self._identity.find(region, launch.store),
+        )
+
     def _check_quota(self, offer: Offer, name: str) -> None:
         """Raises QuotaExceeded. What is being made already counts among what is in use."""
-        if self._operations.recall(name):
+        if self._operations.is_known(name):
             return
         try:
-            self._quotas.check(offer, self._region(offer.region).family(offer.instance_type))
+            self._quotas.check(offer, self._market.family(offer.region, offer.instance_type))
         except QuotaExceeded:
-            if not self._making.exists(offer.region, name):
+            if not self._operations.exists(offer.region, name):
                 raise
 
     def _told(self, region: str, refused: BackendError) -> BackendError:
@@ -162,28 +162,7 @@ class AzureBackend:
         self._forget(region)
         return Unavailable(refused.summary, **words)
 
-    def _place(self, launch: Launch) -> Place:
-        region, images = launch.offer.region, self._config.images
-        return Place(
-            image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
-            subnet=self._network.subnet(region, together=launch.nodes > 1),
-            identity=self._identity.find(region, launch.store),
-        )
-
     def _forget(self, region: str) -> None:
         self._groups.forget(region)
         self._network.forget(region)
         self._identity.forget(region)
-
-    def _region(self, name: str) -> Region:
-        with self._lock:
-            if name not in self._regions:
-                # what one login and one choice of sizes sees is not what another does
-                config = self._config
-                whose = "\n".join(
-                    (config.subscription, config.tenant, config.endpoint, config.images.gpu, *config.instance_types)
-                )
-                self._regions[name] = Region(
-                    self._client, name, self._folder / hashlib.sha256(whose.encode()).hexdigest()[:12]
-                )
-            return self._regions[name]

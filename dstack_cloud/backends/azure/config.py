@@ -11,6 +11,8 @@ from pydantic import Field, field_validator
 from dstack_cloud.backends.base.settings import CloudConfig
 from dstack_cloud.domain.resources import Frozen
 
+# what URLs of the cloud's object store begin with
+SCHEME = "az"
 # https://documentation.ubuntu.com/azure/azure-how-to/instances/find-ubuntu-images/
 UBUNTU = "Canonical:ubuntu-24_04-lts:server:latest"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dstack_cloud.backends.base.refusals import Entry, entries, first_line
 from dstack_cloud.errors import (
     BackendError,
     InvalidConfiguration,
@@ -33,74 +34,67 @@ SUBSCRIPTION = "`az account list -o table` shows those of your login: name one a
 REACTIVATE = "reactivate it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled)"
 OWN_IMAGES = "set `images` to what every region in `regions` has"
 
-Entry = tuple[type[BackendError], str, str]
-
-
-def _entries(kind: type[BackendError], what: str, hint: str, *codes: str) -> dict[str, Entry]:
-    return dict.fromkeys(codes, (kind, what, hint))
-
-
 KNOWN: dict[str, Entry] = {
-    **_entries(
+    **entries(
         NoCapacity, "no capacity", "",
         "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest",
         "OverconstrainedZonalAllocationRequest", "AllocationTimeout", "SpotAllocationFailed",
     ),
-    **_entries(NoCapacity, "the place doesn't have this size, or none is left for this subscription", "", "SkuNotAvailable"),
-    **_entries(
+    **entries(NoCapacity, "the place doesn't have this size, or none is left for this subscription", "", "SkuNotAvailable"),
+    **entries(
         NoCapacity, "the place doesn't have such a machine", "",
         "AzureSpotIsNotSupportedForThisVMSize", "LocationNotSupportAvailabilityZones", "AvailabilityZoneNotSupported",
     ),
-    **_entries(NoCapacity, "the spot price is above the highest allowed", "", "SpotPriceGreaterThanProvidedMaxPrice"),
-    **_entries(NoCapacity, "the machine was evicted while it was made", "", "VMEvicted"),
-    **_entries(
+    **entries(NoCapacity, "the spot price is above the highest allowed", "", "SpotPriceGreaterThanProvidedMaxPrice"),
+    **entries(NoCapacity, "the machine was evicted while it was made", "", "VMEvicted"),
+    **entries(NoCapacity, "a disk of an earlier try is still there", "", "ConflictingUserInput"),
+    **entries(
         QuotaExceeded, "the subscription's quota is used up", ASK_FOR_QUOTA,
         "QuotaExceeded", "PublicIPCountLimitReached", "StaticPublicIPCountLimitReached", "ResourceQuotaExceeded",
         "NetworkInterfaceCountLimitReached", "MaxStorageAccountsCountPerSubscriptionExceeded", "ResourceGroupQuotaExceeded",
         "PublicIPCountLimitExceeded",
     ),
-    **_entries(
+    **entries(
         QuotaExceeded, "the subscription has no spot machines", "`spot_policy: on-demand`, or another kind of subscription",
         "AzureSpotFeatureNotEnabledForSubscription",
     ),
-    **_entries(NoCapacity, "a disk of an earlier try is still there", "", "ConflictingUserInput"),
-    **_entries(
+    **entries(
         NotAuthorized, "the login has expired", LOG_IN,
         "ExpiredAuthenticationToken", "InvalidAuthenticationToken", "AuthenticationFailed",
         "AuthenticationFailedInvalidHeader", "InvalidAuthenticationTokenLifetime",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "the login is of another tenant", "name the subscription's `tenant`, or `az login --tenant …`",
         "InvalidAuthenticationTokenTenant",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "the subscription isn't there, or this login can't see it", SUBSCRIPTION,
         "SubscriptionNotFound", "InvalidSubscriptionId",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "the subscription is read-only: it is disabled, or its credit is used up", REACTIVATE,
         "ReadOnlyDisabledSubscription", "DisabledSubscription", "SubscriptionDisabled", "SubscriptionNotActive",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "a policy of the organisation forbids it", "ask who manages the subscription's policies",
         "RequestDisallowedByPolicy", "RequestDisallowedByAzure",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "a lock forbids it", "remove the lock from the resource group, or name another as `resource_group`",
         "ScopeLocked",
     ),
-    **_entries(
+    **entries(
         Throttled, "too many calls", "",
         "TooManyRequests", "SubscriptionRequestsThrottled", "OperationsThrottled", "ResourceRequestsThrottled",
         "RequestThrottled", "ResourceCollectionRequestsThrottled",
     ),
-    **_entries(
+    **entries(
         Unavailable, "Azure failed", "",
         "InternalServerError", "InternalExecutionError", "InternalOperationError", "InternalError", "ServerTimeout",
         "ServiceUnavailable", "GatewayTimeout", "ServerBusy", "RetryableError", "RetryableErrorDueToAnotherOperation",
         "OperationTimedOut", "NetworkingInternalOperationError", "VMStartTimedOut",
     ),
-    **_entries(
+    **entries(
         Unavailable, "something else is being done to it", "",
         "AnotherOperationInProgress", "Conflict", "NicReservedForAnotherVm", "AttachDiskWhileBeingDetached",
         "CanceledAndSupersededDueToAnotherOperation", "OperationPreempted", "ResourceGroupBeingDeleted", "NicInUse",
@@ -108,21 +102,21 @@ KNOWN: dict[str, Entry] = {
         "ConcurrentUpdateError", "DiskIsBeingDetached",
     ),
     # what was just made isn't known everywhere yet: https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
-    **_entries(Unavailable, "Azure hasn't heard of the identity yet", "", "PrincipalNotFound", "FailedIdentityOperation"),
-    **_entries(Unavailable, "Azure hasn't heard of the machines' role yet", "", "RoleDefinitionDoesNotExist"),
-    **_entries(
+    **entries(Unavailable, "Azure hasn't heard of the identity yet", "", "PrincipalNotFound", "FailedIdentityOperation"),
+    **entries(Unavailable, "Azure hasn't heard of the machines' role yet", "", "RoleDefinitionDoesNotExist"),
+    **entries(
         InvalidConfiguration, "there is no such image there", OWN_IMAGES,
         "PlatformImageNotFound", "ImageNotFound", "ArtifactNotFound", "GalleryImageNotFound",
     ),
-    **_entries(
+    **entries(
         InvalidConfiguration, "the image's terms aren't accepted", "`az vm image terms accept --urn …`, or other `images`",
         "MarketplacePurchaseEligibilityFailed", "ResourcePurchaseValidationFailed", "VMMarketplaceInvalidInput",
     ),
-    **_entries(
+    **entries(
         InvalidConfiguration, "the resource group is in another region", "name another `resource_group`",
         "InvalidResourceGroupLocation",
     ),
-    **_entries(
+    **entries(
         InvalidConfiguration, "there is no such region, or not for this subscription",
         LIST_REGIONS,
         "LocationNotAvailableForResourceType", "InvalidLocation", "LocationNotSupported", "LocationNotFound",
@@ -248,9 +242,9 @@ def _meaning(code: str, message: str, status: int) -> Entry:
 
 def _wrong(message: str) -> Entry:
     if ABOUT_SIZE.search(message):
-        return NoCapacity, f"this size can't be had so: {_first_line(message)}", ""
+        return NoCapacity, f"this size can't be had so: {first_line(message)}", ""
     hint = "set `disk` to what your image needs at least" if ABOUT_DISK.search(message) else ""
-    return InvalidConfiguration, f"Azure refused: {_first_line(message)}", hint
+    return InvalidConfiguration, f"Azure refused: {first_line(message)}", hint
 
 
 def _not_allowed(message: str) -> Entry:
@@ -269,17 +263,11 @@ def _no_login(error: HttpResponseError) -> BackendError:
     words = {"cloud_code": name, "cloud_message": text}
     if name == "CredentialUnavailableError":
         return NotAuthorized("there is no login for Azure", "`az login`, or name a `service_principal`", **words)
-    return NotAuthorized(f"the login for Azure can't be used: {_first_line(text)}", LOG_IN, **words)
+    return NotAuthorized(f"the login for Azure can't be used: {first_line(text)}", LOG_IN, **words)
 
 
 def _broken(error: AzureError, where: str) -> BackendError:
     """No answer came, or none that can be read. What was asked for may have happened."""
     name, text = type(error).__name__, str(error.message or error)
     words = {"cloud_code": name, "cloud_message": text}
-    return Unavailable(f"no answer from Azure ({name}, {where}): {_first_line(text)}", **words)
-
-
-def _first_line(message: str) -> str:
-    """An answer that isn't Azure's own (an HTML page of a proxy) would fill the screen."""
-    line = message.strip().partition("\n")[0]
-    return line if len(line) <= 300 else f"{line[:300]}…"
+    return Unavailable(f"no answer from Azure ({name}, {where}): {first_line(text)}", **words)

@@ -113,6 +113,10 @@ class Finding:
     text: str
     fix: str = ""
 
+    @classmethod
+    def of(cls, refusal: BackendError) -> Finding:
+        return cls(False, refusal.summary, refusal.hint or refusal.cloud_message or "see the message")
+
 
 class Backend(Protocol):
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 
 class StoreAccess(Protocol):
@@ -28,3 +29,15 @@ class StoreAccess(Protocol):
         """Credentials for the objects below `prefixes`, and to read those below `reads`, that are good for so long (or as
         long as the cloud allows), in obstore's names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
         ...
+
+
+def is_in(store: str, scheme: str) -> bool:
+    """Whether a store's URL is one of the cloud whose store has this scheme ("s3", "gs", "az")."""
+    return urlsplit(store).scheme == scheme
+
+
+def place_of(store: str) -> tuple[str, str]:
+    """(bucket, folder) of SCHEME://bucket/folder; the folder ends with a slash unless it is empty."""
+    parts = urlsplit(store)
+    folder = parts.path.strip("/")
+    return parts.netloc, f"{folder}/" if folder else ""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from dstack_cloud.backends.base import Finding
 from dstack_cloud.domain.resources import Machine, Offer, Requirements, SpotPolicy, allowed, fits, is_called
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 
@@ -119,6 +120,10 @@ class Market:
     def ages(self) -> dict[str, str]:
         """{region: how old its prices are, for people}; what was never read isn't there."""
         return {name: region.ages() for name, region in self._regions.items() if region.known}
+
+    def findings(self) -> list[Finding]:
+        """The same, for `dstack config check`."""
+        return [Finding(True, f"{region}: prices {age}") for region, age in self.ages().items()]
 
     def read_at(self) -> float | None:
         """When the oldest price was read, UTC seconds; None: none yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -18,6 +19,11 @@ log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 
 RETRY_SECONDS = 600.0
+
+
+def digest(*parts: str) -> str:
+    """The name of a folder for what one login, with one choice of settings, sees."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 class Shelf(Generic[Data]):

@@ -11,7 +11,7 @@ from pathlib import Path
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME, GcpConfig
 from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_account, translated
 from dstack_cloud.backends.gcp.offers import NAME, Market
 from dstack_cloud.backends.gcp.resources import ending, machine
@@ -24,7 +24,7 @@ from dstack_cloud.backends.gcp.resources.machine import Place
 from dstack_cloud.backends.gcp.resources.network import Network
 from dstack_cloud.backends.gcp.resources.operations import Operations
 from dstack_cloud.backends.gcp.resources.policy import least_role
-from dstack_cloud.backends.gcp.resources.quotas import Quotas
+from dstack_cloud.backends.gcp.resources.quota import Quotas
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
 
@@ -80,7 +80,7 @@ class GcpBackend:
             remote=True,
             spot=True,
             notice="gcp",
-            store="" if anonymous else "gs",
+            store="" if anonymous else SCHEME,
             self_termination=True,
             ending="" if anonymous else ending.script(self._config.endpoint),
             private_network=True,
@@ -88,8 +88,7 @@ class GcpBackend:
         )
 
     def validate(self) -> list[Finding]:
-        found = Checks(self._client, self._network, self._images, self._quotas).findings()
-        return [*found, *(Finding(True, f"{region}: prices {age}") for region, age in self._market.ages().items())]
+        return [*Checks(self._client, self._network, self._images, self._quotas).findings(), *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
         return Permissions(least_role(self._config, store), APPLY)

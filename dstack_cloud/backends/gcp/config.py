@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from dstack_cloud.backends.base.settings import DISK, GIB, SIZE, CloudConfig
 from dstack_cloud.domain.resources import Frozen
 
+# what URLs of the cloud's object store begin with
+SCHEME = "gs"
 # Families of images, PROJECT/FAMILY: https://cloud.google.com/compute/docs/images/os-details
 UBUNTU = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it: https://cloud.google.com/deep-learning-vm/docs/images

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dstack_cloud.backends.base.refusals import Entry, entries, first_line
 from dstack_cloud.errors import (
     BackendError,
     InvalidConfiguration,
@@ -34,51 +35,42 @@ ASK_FOR_QUOTA = "ask for more at https://console.cloud.google.com/iam-admin/quot
 NAME_PROJECT = "set `project` in the project's `gcp` settings (`gcloud projects list` shows them)"
 POLICY = "ask who keeps the organization's policies, or choose `regions`, `public_ip` or `images` that it allows"
 ALL_REGIONS = "no region has GPUs for the project until it has more of this quota: "
-ALREADY_THERE = "alreadyExists"
-NOT_FOUND = "notFound"
-
-Entry = tuple[type[BackendError], str, str]
-
-
-def _entries(kind: type[BackendError], what: str, hint: str, *codes: str) -> dict[str, Entry]:
-    return dict.fromkeys(codes, (kind, what, hint))
-
 
 KNOWN: dict[str, Entry] = {
-    **_entries(
+    **entries(
         NoCapacity, "no capacity", "",
         "ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "RESOURCE_POOL_EXHAUSTED", "STOCKOUT",
         "insufficientCapacity",
     ),
-    **_entries(NoCapacity, "the zone doesn't have this machine type or GPU", "", "UNSUPPORTED_OPERATION"),
-    **_entries(NoCapacity, "the subnet has no free address", "", "IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"),
-    **_entries(QuotaExceeded, "the project's quota is used up", ASK_FOR_QUOTA, "QUOTA_EXCEEDED", "quotaExceeded", "LIMIT_EXCEEDED"),
-    **_entries(
-        Throttled, "too many calls", "",
-        "RESOURCE_OPERATION_RATE_EXCEEDED", "RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded",
-        "tooManyRequests", "resourceOperationRateExceeded", "concurrentPolicyChanges",
-    ),
-    **_entries(
-        Unavailable, "Google Cloud failed", "",
-        "INTERNAL_ERROR", "internalError", "backendError", "unavailable", "UNAVAILABLE", "EXTERNAL_RESOURCE_NOT_FOUND",
-    ),
-    **_entries(
-        Unavailable, "something else is being done to it", "",
-        "RESOURCE_NOT_READY", "resourceNotReady", "resourceInUseByAnotherResource", "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
-        "conditionNotMet", "CONDITION_NOT_MET",
-    ),
-    **_entries(
+    **entries(NoCapacity, "the zone doesn't have this machine type or GPU", "", "UNSUPPORTED_OPERATION"),
+    **entries(NoCapacity, "the subnet has no free address", "", "IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"),
+    **entries(QuotaExceeded, "the project's quota is used up", ASK_FOR_QUOTA, "QUOTA_EXCEEDED", "quotaExceeded", "LIMIT_EXCEEDED"),
+    **entries(
         NotAuthorized, "the credentials have expired, or aren't Google Cloud's", LOG_IN,
         "authError", "required", "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED", "ACCESS_TOKEN_TYPE_UNSUPPORTED",
         "CREDENTIALS_MISSING", "invalid_grant", "unauthorized_client", "invalid_client", "deleted_client",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "the permission iam.serviceAccounts.actAs is missing",
         "the machine's service account must be usable by these credentials (role roles/iam.serviceAccountUser on it)",
         "SERVICE_ACCOUNT_ACCESS_DENIED", "serviceAccountAccessDenied",
     ),
-    **_entries(
+    **entries(
         NotAuthorized, "the machine's service account isn't known yet, or not any more", "", "SERVICE_ACCOUNT_NOT_FOUND",
+    ),
+    **entries(
+        Throttled, "too many calls", "",
+        "RESOURCE_OPERATION_RATE_EXCEEDED", "RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded",
+        "tooManyRequests", "resourceOperationRateExceeded", "concurrentPolicyChanges",
+    ),
+    **entries(
+        Unavailable, "Google Cloud failed", "",
+        "INTERNAL_ERROR", "internalError", "backendError", "unavailable", "UNAVAILABLE", "EXTERNAL_RESOURCE_NOT_FOUND",
+    ),
+    **entries(
+        Unavailable, "something else is being done to it", "",
+        "RESOURCE_NOT_READY", "resourceNotReady", "resourceInUseByAnotherResource", "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
+        "conditionNotMet", "CONDITION_NOT_MET",
     ),
 }  # fmt: skip
 API_DISABLED = ("SERVICE_DISABLED", "accessNotConfigured")
@@ -86,9 +78,9 @@ BILLING_DISABLED = (
     *("BILLING_DISABLED", "billingNotEnabled", "BILLING_NOT_ENABLED", "UREQ_PROJECT_BILLING_NOT_FOUND"),
     *("billingDisabled", "accountDisabled", "accountDelinquent", "UREQ_PROJECT_BILLING_NOT_OPEN"),
 )
-FORBIDDEN = ("IAM_PERMISSION_DENIED", "PERMISSIONS_ERROR", "PERMISSION_DENIED", "forbidden", "accessDenied")
-MISSING = (NOT_FOUND, "RESOURCE_NOT_FOUND", "NOT_FOUND")
-TAKEN = (ALREADY_THERE, "RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
+MISSING_PERMISSION = ("IAM_PERMISSION_DENIED", "PERMISSIONS_ERROR", "PERMISSION_DENIED", "forbidden", "accessDenied")
+NOT_FOUND = ("notFound", "RESOURCE_NOT_FOUND", "NOT_FOUND")
+TAKEN = ("alreadyExists", "RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 REMOVED = ("USER_PROJECT_DENIED", "CONSUMER_INVALID", "PROJECT_DELETED", "RESOURCE_PROJECT_INVALID", "unknownProject")
 # an error in text, which neither status nor reason tells apart
 NO_PROJECT = re.compile(r"Failed to find project|[Pp]roject '?[\w:.-]+'? (?:not found|was not found|has been deleted)")
@@ -191,7 +183,7 @@ def _meaning(said: Said) -> Entry:
         return InvalidConfiguration, f"the organization's policy {found[1] or ''}".strip() + " forbids it", POLICY
     if said.code in REMOVED or NO_PROJECT.search(said.message):
         return InvalidConfiguration, "there is no such project for these credentials", NAME_PROJECT
-    if said.code in MISSING or said.status == 404:
+    if said.code in NOT_FOUND or said.status == 404:
         return _missing(said)
     if said.code in ("QUOTA_EXCEEDED", "quotaExceeded"):
         return _quota(said)
@@ -204,10 +196,10 @@ def _by_kind(said: Said) -> Entry:
     """What has no entry of its own."""
     if said.code in TAKEN or said.status == 409:
         return Unavailable, "there is something of that name already", ""
-    if said.code in FORBIDDEN or said.status == 403:
+    if said.code in MISSING_PERMISSION or said.status == 403:
         found = PERMISSION.search(said.message)
         named = said.facts.get("permission") or (found[1] or found[2] if found else "")
-        text = f"the permission {named} is missing" if named else f"not allowed: {_first_line(said.message)}"
+        text = f"the permission {named} is missing" if named else f"not allowed: {first_line(said.message)}"
         return NotAuthorized, text, ASK_FOR_ROLE
     if said.status == 401:
         return NotAuthorized, "the credentials aren't accepted", LOG_IN
@@ -218,8 +210,8 @@ def _by_kind(said: Said) -> Entry:
     if A_TYPE.search(said.message) and re.search(r"not (?:found|exist|supported|available)", said.message):
         return NoCapacity, "the zone doesn't have this machine type or GPU", ""
     if UNFIT.search(said.message):
-        return NoCapacity, f"the zone doesn't have this machine in this way: {_first_line(said.message)}", ""
-    return InvalidConfiguration, f"Google Cloud refused: {_first_line(said.message)}", ""
+        return NoCapacity, f"the zone doesn't have this machine in this way: {first_line(said.message)}", ""
+    return InvalidConfiguration, f"Google Cloud refused: {first_line(said.message)}", ""
 
 
 def _disabled_api(said: Said) -> Entry:
@@ -235,7 +227,7 @@ def _missing(said: Said) -> Entry:
         return NoCapacity, "the zone doesn't have this machine type or GPU", ""
     if "serviceAccount" in said.message or "service account" in said.message.lower():
         return KNOWN["SERVICE_ACCOUNT_NOT_FOUND"]
-    return InvalidConfiguration, f"it isn't there: {_first_line(said.message)}", ""
+    return InvalidConfiguration, f"it isn't there: {first_line(said.message)}", ""
 
 
 def _quota(said: Said) -> Entry:
@@ -250,7 +242,7 @@ def _no_login(error: GoogleAuthError, where: str) -> BackendError:
     """No credentials were found, or they gave no token."""
     from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 
-    text = _first_line(str(error.args[0]) if error.args else str(error))
+    text = first_line(str(error.args[0]) if error.args else str(error))
     words = {"cloud_code": type(error).__name__, "cloud_message": text}
     if isinstance(error, DefaultCredentialsError):
         return NotAuthorized(f"no credentials for Google Cloud: {text}", LOG_IN, **words)
@@ -262,7 +254,7 @@ def _no_login(error: GoogleAuthError, where: str) -> BackendError:
 
 
 def _by_status(status: int) -> str:
-    return {401: "authError", 403: "forbidden", 404: NOT_FOUND, 409: ALREADY_THERE, 429: "rateLimitExceeded"}.get(
+    return {401: "authError", 403: "forbidden", 404: "notFound", 409: "alreadyExists", 429: "rateLimitExceeded"}.get(
         status, "backendError" if status >= 500 else "invalid"
     )
 
@@ -270,9 +262,3 @@ def _by_status(status: int) -> str:
 def is_about_account(refused: BackendError) -> bool:
     """Whether the machine's identity is what isn't there."""
     return "SERVICE_ACCOUNT_NOT_FOUND" in refused.cloud_code or bool(ABOUT_ACCOUNT.search(refused.cloud_message))
-
-
-def _first_line(message: str) -> str:
-    """An answer that isn't Google's own (an HTML page of a proxy) would fill the screen."""
-    line = message.strip().partition("\n")[0]
-    return line if len(line) <= 300 else f"{line[:300]}…"

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from tests.fakes.azure import directory, rights
 from tests.fakes.azure.calls import Answer, Call, Environ, Json, Refusal, StartResponse, read_call, send
-from tests.fakes.azure.descriptions import REQUEST, RESPONSE, Complaint, complaints
+from tests.fakes.azure.description import REQUEST, RESPONSE, Complaint, complaints
 from tests.fakes.azure.directory import MANAGEMENT, TENANT, Principal
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.routes import Match, Routes

@@ -11,13 +11,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from tests.fakes.azure import images, machines, operations, orders, quotas
+from tests.fakes.azure import images, launches, machines, operations, quotas
 from tests.fakes.azure.arm import Request, Service
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.envelope import check_tags
 from tests.fakes.azure.fleet import Fleet
 from tests.fakes.azure.identities import check_identity, described
-from tests.fakes.azure.orders import MACHINES
+from tests.fakes.azure.launches import MACHINES
 from tests.fakes.azure.world import SUBSCRIPTION_ID, Life, Operation, Resource, World
 from tests.fakes.bodies import Birth
 
@@ -28,7 +28,7 @@ FIXED = ("osProfile", "storageProfile", "networkProfile", "priority", "hardwareP
 
 def _put(world: World, request: Request) -> Answer:
     body, known = request.body, world.find(request.id)
-    order = orders.read(body)
+    order = launches.read(body)
     if known is not None and request.call.headers.get("if-none-match") == "*":
         why = f"The condition 'If-None-Match: *' isn't met: the resource '{known.name}' exists."
         raise Refusal("PreconditionFailed", why)

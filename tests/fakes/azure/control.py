@@ -13,7 +13,7 @@ from tests.fakes.azure.directory import Assignment, Role, token
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.fleet import Fleet
 from tests.fakes.azure.groups import GROUP
-from tests.fakes.azure.orders import MACHINES
+from tests.fakes.azure.launches import MACHINES
 from tests.fakes.azure.world import Life, World
 
 PATH = "/_control/"

@@ -12,7 +12,7 @@ import uuid
 from tests.fakes.azure import network, operations
 from tests.fakes.azure.calls import Json, Refusal
 from tests.fakes.azure.kinds import Kind, missing_reference
-from tests.fakes.azure.orders import MACHINES, Order, invalid
+from tests.fakes.azure.launches import MACHINES, Order, invalid
 from tests.fakes.azure.world import DELETED, Life, Resource, World
 
 DISKS = "Microsoft.Compute/disks"

@@ -13,7 +13,7 @@ from tests.fakes.azure.arm import Handler, Request
 from tests.fakes.azure.calls import Answer, Json, Refusal
 from tests.fakes.azure.catalogue import FAMILIES, LOCATIONS, SIZES, Size
 from tests.fakes.azure.envelope import check_location
-from tests.fakes.azure.orders import Order
+from tests.fakes.azure.launches import Order
 from tests.fakes.azure.world import World
 
 # name of a quota: what a person calls it

@@ -25,7 +25,7 @@ from tests.fakes.azure.calls import App
 from tests.fakes.azure.control import Control
 from tests.fakes.azure.entra import Entra
 from tests.fakes.azure.fleet import Fleet
-from tests.fakes.azure.retail import Retail
+from tests.fakes.azure.prices import Retail
 from tests.fakes.azure.world import World
 
 LOOPBACK = "127.0.0.1"

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.fakes.gcp import billing, policies
+from tests.fakes.gcp import policies, prices
 from tests.fakes.gcp.buckets import Buckets
 from tests.fakes.gcp.calls import Call, Handler, facts
 from tests.fakes.gcp.description import Method, Service, service
@@ -21,7 +21,7 @@ from tests.fakes.gcp.iam import SERVICES as TITLES
 from tests.fakes.gcp.iam import Iam
 from tests.fakes.gcp.images import handlers as image_handlers
 from tests.fakes.gcp.instances import Instances
-from tests.fakes.gcp.networks import Networks
+from tests.fakes.gcp.network import Networks
 from tests.fakes.gcp.places import NUMBER, PROJECT
 from tests.fakes.gcp.shapes import Shapes
 from tests.fakes.gcp.wire import Answer, Json, Refusal, Request, as_json
@@ -60,7 +60,7 @@ class Front:
             **Iam(world).handlers(),
             **Buckets(world).handlers(),
             **image_handlers(),
-            **billing.handlers(),
+            **prices.handlers(),
         }
         # answers that were found to be right: a catalogue is long, and never another
         self._right: set[tuple[str, int]] = set()

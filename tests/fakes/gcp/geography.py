@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.gcp import catalogue, listing, places, quotas
 from tests.fakes.gcp.calls import Call, Handler
-from tests.fakes.gcp.networks import IN_USE
+from tests.fakes.gcp.network import IN_USE
 from tests.fakes.gcp.operations import Change
 from tests.fakes.gcp.places import LINK, NUMBER, number, path_of, region_of
 from tests.fakes.gcp.wire import Json, Refusal

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.fakes.bodies import Birth, Machines
-from tests.fakes.gcp import networks
+from tests.fakes.gcp import network
 from tests.fakes.gcp.accounts import Accounts
 from tests.fakes.gcp.buckets import Shelves
 from tests.fakes.gcp.calls import Call, Caller
@@ -70,7 +70,7 @@ class World:
         self.policies = Policies(self.accounts)
         # by requestId: what was asked for with it, and the path of its operation
         self.requests: dict[str, tuple[str, Json]] = {}
-        networks.add_default(self.resources, PROJECT)
+        network.add_default(self.resources, PROJECT)
 
     def start(self, call: Call, target: str, kind: str, change: Change, fault: Fault | None = None) -> Json:
         """An operation, as it is at first."""

@@ -10,7 +10,6 @@ from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import AzureConfig
 from dstack_cloud.backends.azure.offers import catalogue
-from dstack_cloud.backends.azure.offers.gpus import gpu_of
 from dstack_cloud.domain.resources import GpuRequirement, Requirements, SpotPolicy
 from dstack_cloud.errors import InvalidConfiguration
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
@@ -27,29 +26,6 @@ def test_a_gpu_with_its_name_its_memory_and_both_prices(backend: AzureBackend) -
     assert {offer.zone for offer in on_demand} == {"1", "2", "3"}
     assert spot.spot and on_demand[0].price == 0.526
     assert spot.price and spot.price < 0.2
-
-
-@pytest.mark.parametrize(
-    ("size", "name", "gib"),
-    [
-        ("Standard_NC6s_v3", "V100", 16),
-        ("Standard_NC24ads_A100_v4", "A100", 80),
-        ("Standard_ND96asr_v4", "A100", 40),
-        ("Standard_NC80adis_H100_v5", "H100", 94),
-        ("Standard_ND96isr_H100_v5", "H100", 80),
-        ("Standard_ND96isr_H200_v5", "H200", 141),
-        ("Standard_NV36ads_A10_v5", "A10", 24),
-        ("Standard_NV6ads_A10_v5", "A10", 4),
-    ],
-)
-def test_which_gpu_a_size_has(size: str, name: str, gib: int) -> None:
-    gpu = gpu_of(size)
-    assert gpu and (gpu.name, gpu.memory) == (name, gib * 2**30)
-
-
-@pytest.mark.parametrize("size", ["Standard_NV4as_v4", "Standard_ND96isr_MI300X_v5", "Standard_D2s_v5"])
-def test_other_makers_gpus_are_not_known(size: str) -> None:
-    assert gpu_of(size) is None
 
 
 def test_what_can_not_be_used_is_left_out(client: AzureClient) -> None:
@@ -75,22 +51,6 @@ def test_only_sizes_that_are_named(config: AzureConfig) -> None:
 def test_a_region_without_zones(config: AzureConfig, tmp_path: Path) -> None:
     there = AzureBackend(config.model_copy(update={"regions": ("northcentralus",)}), tmp_path, "me", "")
     assert {offer.zone for offer in there.offers(Requirements())} == {""}
-
-
-def test_windows_and_low_priority_and_reservations_are_no_prices(client: AzureClient) -> None:
-    rows = [
-        {"meterName": "D2s v5", "productName": "Virtual Machines Dsv5 Series", "retailPrice": 0.096},
-        {"meterName": "D2s v5", "productName": "Virtual Machines Dsv5 Series Windows", "retailPrice": 0.01},
-        {"meterName": "D2s v5 Spot", "productName": "Virtual Machines Dsv5 Series", "retailPrice": 0.02},
-        {"meterName": "D2s v5 Low Priority", "productName": "Virtual Machines Dsv5 Series", "retailPrice": 0.001},
-        {"meterName": "D2s v5", "productName": "Virtual Machines Dsv5 Series", "retailPrice": 0.0},
-        {"meterName": "D2s v5", "productName": "x", "retailPrice": 0.01, "type": "Reservation"},
-        {"meterName": "D2s v5", "productName": "x", "retailPrice": 0.01, "currencyCode": "EUR"},
-    ]
-    common = {"armSkuName": "Standard_D2s_v5", "unitOfMeasure": "1 Hour", "type": "Consumption", "currencyCode": "USD"}
-    found: catalogue.Prices = {}
-    catalogue.add_prices(found, [{**common, **row} for row in rows])
-    assert found == {"Standard_D2s_v5": {"on_demand": 0.096, "spot": 0.02}}
 
 
 def test_prices_that_can_not_be_read_are_unknown_and_last(backend: AzureBackend, cloud: AzureCloud) -> None:

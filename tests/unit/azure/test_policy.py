@@ -15,7 +15,6 @@ from dstack_cloud.backends.azure.resources.policy import (
     machine_role,
     name_of,
     needed_actions,
-    place_of,
 )
 
 SUBSCRIPTION = "5d5c5b5a-0000-4000-8000-00000000abcd"
@@ -72,11 +71,6 @@ def test_a_reader_lacks_what_changes_something() -> None:
     found = lacking(needed_actions(AzureConfig()), [READERS])
     assert found
     assert not any(action.endswith("/read") for action in found)
-
-
-def test_where_a_store_is() -> None:
-    assert place_of("az://runs/team/a") == ("runs", "team/a/")
-    assert place_of("az://runs") == ("runs", "")
 
 
 def test_the_page_shows_the_least_role() -> None:

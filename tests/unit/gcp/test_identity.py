@@ -1,4 +1,4 @@
-"""Who machines are, and what the credentials of a project must be allowed."""
+"""Who machines are: a service account that is found or made, once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from dstack_cloud.backends.base import Launch
 from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources.identity import Identity
-from dstack_cloud.backends.gcp.resources.policy import own_machines, permissions
-from dstack_cloud.domain.resources import Requirements
+from dstack_cloud.backends.gcp.resources.policy import own_machines
 from dstack_cloud.errors import NotAuthorized
 from tests.fakes.gcp import PROJECT, GoogleCloud
 from tests.unit.gcp.conftest import write_key
@@ -87,27 +85,10 @@ def test_an_account_that_may_not_be_made(config: GcpConfig, google: GoogleCloud,
         identity(config, credentials=write_key(tmp_path, key)).account("")
 
 
-def test_the_least_role_is_enough(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
-    key = google.restricted("least", permissions(config))
-    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
-    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
-    assert [finding for finding in backend.validate() if not finding.ok] == []
-    launch = Launch(key="k1", offer=backend.offers(Requirements(nodes=2))[0], lifetime=600, nodes=2)
-    ref = backend.create(launch)
-    assert [owned.ref for owned in backend.list_owned()] == [ref] == list(backend.inspect([ref]))
-    backend.terminate([ref])
-
-
-@pytest.mark.parametrize(
-    "lacking", ["compute.instances.create", "iam.serviceAccounts.actAs", "compute.firewalls.create"]
-)
-def test_a_permission_that_is_missing_is_named(
-    config: GcpConfig, google: GoogleCloud, tmp_path: Path, lacking: str
-) -> None:
-    key = google.restricted("lacking", [each for each in permissions(config) if each != lacking])
-    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
-    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
-    (finding,) = [finding for finding in backend.validate() if not finding.ok]
-    assert lacking in finding.text and "dstack config permissions gcp" in finding.fix
-    with pytest.raises(NotAuthorized, match=f"permission {lacking} is missing"):
-        backend.create(Launch(key="k1", offer=backend.offers(Requirements())[0]))
+def test_the_service_account_of_machines_is_made_once(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
+    made = GcpBackend(config, tmp_path, "me", "")
+    said = made.prepare("")
+    assert said.startswith("the machines' service account dstack-") and said.endswith(" is there")
+    assert made.prepare("") == said
+    none = config.model_copy(update={"service_account": "none"})
+    assert GcpBackend(none, tmp_path, "me", "").prepare("") == ""

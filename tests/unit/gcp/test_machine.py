@@ -5,13 +5,10 @@ from dataclasses import replace
 
 import pytest
 from google.cloud import compute_v1
-from pydantic import ValidationError
 
 from dstack_cloud.backends.base import Health, Launch
 from dstack_cloud.backends.base.settings import GIB
-from dstack_cloud.backends.gcp.config import GcpConfig, Images
-from dstack_cloud.backends.gcp.kinds import attached, disk_type, split
-from dstack_cloud.backends.gcp.resources import ending
+from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources.images import Image
 from dstack_cloud.backends.gcp.resources.machine import Place, labels, name_of, observe, prefix_of, request, request_id
 from dstack_cloud.domain.resources import Gpu, Machine, Offer
@@ -137,40 +134,3 @@ def test_bare_metal_stays_where_it_is_and_boots_from_hyperdisk() -> None:
     made = request(GcpConfig(), "me", Launch(key="k", offer=metal), PLACE)
     assert made["scheduling"]["on_host_maintenance"] == "TERMINATE"
     assert made["disks"][0]["initialize_params"]["disk_type"].endswith("/hyperdisk-balanced")
-
-
-def test_types_with_gpus_have_names_that_are_read_back() -> None:
-    name = attached("n1-standard-8", "nvidia-tesla-t4", 2)
-    assert split(name) == ("n1-standard-8", "nvidia-tesla-t4", 2)
-    assert split("g2-standard-4") == ("g2-standard-4", "", 0)
-    assert (disk_type(name), disk_type("c4-standard-2")) == ("pd-balanced", "hyperdisk-balanced")
-
-
-def test_the_script_that_deletes_a_machine_keeps_its_token_to_itself() -> None:
-    text = ending.script("http://127.0.0.1:9")
-    assert text.startswith("#!/bin/sh\n") and "http://127.0.0.1:9/compute/v1" in text
-    assert "https://compute.googleapis.com/compute/v1" in ending.script("")
-    assert "curl" not in text  # whose arguments anybody on the machine may read
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"project": "Not A Project"},
-        {"endpoint": "localhost:1"},
-        {"service_account": "somebody"},
-        {"ssh_from": ("nowhere",)},
-        {"disk": "much"},
-        {"images": {"cpu": "ubuntu"}},
-        {"no_such_setting": 1},
-    ],
-)
-def test_settings_that_can_not_be(settings: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        GcpConfig.model_validate(settings)
-
-
-def test_settings_as_they_are_read() -> None:
-    config = GcpConfig.model_validate({"disk": "100GiB", "ssh_from": ["192.0.2.7/24"], "endpoint": "http://h:1/"})
-    assert (config.disk, config.ssh_from, config.endpoint) == (100 * GIB, ("192.0.2.0/24",), "http://h:1")
-    assert Images(gpu="my-project/my-image").gpu == "my-project/my-image"

@@ -1,7 +1,16 @@
+"""Roles as they are written down, and that the least of them is enough for a machine's whole life, and less isn't: the emulated cloud
+enforces it."""
+
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
+
+import pytest
 import yaml
 
+from dstack_cloud.backends.base import Launch
+from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources.policy import (
     MOST_RULES,
@@ -11,10 +20,24 @@ from dstack_cloud.backends.gcp.resources.policy import (
     least_role,
     own_machines,
     permissions,
-    place_of,
 )
+from dstack_cloud.domain.resources import Requirements
+from dstack_cloud.errors import BackendError, NotAuthorized
+from tests.e2e.conftest import until
+from tests.fakes.gcp import GoogleCloud
+from tests.unit.gcp.conftest import write_key
 
+google_cloud = pytest.mark.google
 STORE = "gs://bucket/team"
+BUCKET = "rehearsal"
+REHEARSAL = f"gs://{BUCKET}/team"
+# what another part of a machine's life needs, each
+NEEDED = (
+    *("compute.instances.create", "compute.instances.delete", "compute.instances.list", "compute.instances.setTags"),
+    *("compute.instances.setServiceAccount", "compute.disks.create", "compute.disks.setLabels", "compute.disks.list"),
+    *("compute.subnetworks.use", "compute.subnetworks.useExternalIp", "compute.firewalls.create", "compute.zoneOperations.get"),
+    *("compute.networks.updatePolicy", "iam.serviceAccounts.actAs", "storage.buckets.setIamPolicy"),
+)  # fmt: skip
 
 
 def test_the_least_role_is_what_gcloud_takes() -> None:
@@ -62,6 +85,72 @@ def test_many_prefixes_share_rules_until_there_are_too_many() -> None:
     assert boundary(STORE, [f"p{number}/" for number in range(6 * MOST_RULES + 1)]) is None
 
 
-def test_a_store_is_a_bucket_and_perhaps_a_folder() -> None:
-    assert place_of("gs://bucket") == ("bucket", "")
-    assert place_of("gs://bucket/a/b/") == ("bucket", "a/b/")
+@google_cloud
+def test_the_role_that_is_printed_is_for_the_settings_and_the_store(backend: GcpBackend, config: GcpConfig) -> None:
+    least = backend.permissions("gs://bucket/team")
+    assert yaml.safe_load(least.document)["includedPermissions"] == list(permissions(config, "gs://bucket/team"))
+    assert "storage.objects.create" in least.document
+    assert "gcloud iam roles create" in least.apply
+
+
+def with_least_role(google: GoogleCloud, config: GcpConfig, folder: Path, *lacks: str) -> GcpBackend:
+    """One whose credentials have the least role, but for what it lacks."""
+    settings = config.model_copy(update={"service_account": ""})
+    granted = [each for each in permissions(settings, REHEARSAL) if each not in lacks]
+    key = write_key(folder, google.restricted(f"least-{uuid.uuid4().hex[:6]}", granted))
+    google.make_bucket(BUCKET)
+    return GcpBackend(settings.model_copy(update={"credentials": key}), folder, uuid.uuid4().hex, "python:{python}")
+
+
+def live(backend: GcpBackend) -> None:
+    """A machine with an identity, from its offer to its end."""
+    offer = backend.offers(Requirements())[0]
+    ref = backend.create(Launch(uuid.uuid4().hex, offer, "#cloud-config\n", store=REHEARSAL))
+    assert backend.inspect([ref])[ref].endpoint
+    assert [owned.ref for owned in backend.list_owned()] == [ref]
+    backend.terminate([ref])
+    until(lambda: backend.list_owned() == [])
+
+
+@google_cloud
+def test_the_least_role_is_enough(google: GoogleCloud, config: GcpConfig, tmp_path: Path) -> None:
+    least = with_least_role(google, config, tmp_path)
+    live(least)
+    assert [finding for finding in least.validate() if not finding.ok] == []
+    assert google.held() == []
+
+
+@google_cloud
+@pytest.mark.parametrize("permission", NEEDED)
+def test_less_of_it_is_not(google: GoogleCloud, config: GcpConfig, tmp_path: Path, permission: str) -> None:
+    with pytest.raises(BackendError) as refused:
+        live(with_least_role(google, config, tmp_path, permission))
+    assert permission in refused.value.summary
+
+
+@google_cloud
+def test_it_is_enough_for_machines_that_work_together(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
+    key = google.restricted("least", permissions(config))
+    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
+    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
+    assert [finding for finding in backend.validate() if not finding.ok] == []
+    launch = Launch(key="k1", offer=backend.offers(Requirements(nodes=2))[0], lifetime=600, nodes=2)
+    ref = backend.create(launch)
+    assert [owned.ref for owned in backend.list_owned()] == [ref] == list(backend.inspect([ref]))
+    backend.terminate([ref])
+
+
+@google_cloud
+@pytest.mark.parametrize(
+    "lacking", ["compute.instances.create", "iam.serviceAccounts.actAs", "compute.firewalls.create"]
+)
+def test_a_permission_that_is_missing_is_named(
+    config: GcpConfig, google: GoogleCloud, tmp_path: Path, lacking: str
+) -> None:
+    key = google.restricted("lacking", [each for each in permissions(config) if each != lacking])
+    least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
+    backend = GcpBackend(least, tmp_path, "least", "python:{python}")
+    (finding,) = [finding for finding in backend.validate() if not finding.ok]
+    assert lacking in finding.text and "dstack config permissions gcp" in finding.fix
+    with pytest.raises(NotAuthorized, match=f"permission {lacking} is missing"):
+        backend.create(Launch(key="k1", offer=backend.offers(Requirements())[0]))

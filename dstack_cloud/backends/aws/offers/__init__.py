@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.offers import catalogue
+from dstack_cloud.backends.aws.offers import catalogue, prices
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, told_age
-from dstack_cloud.backends.base.shelf import Shelf
+from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.domain.resources import Gpu, Machine
 
 NAME = "aws"
+TITLE = "AWS"
 
 
 class Market(market.Market):
@@ -24,8 +24,8 @@ class Market(market.Market):
         self.folder = folder
         config = client.config
         # what one account and one choice of types sees is not what another does
-        whose = _digest(config.profile, config.endpoint, *config.instance_types)
-        super().__init__(NAME, "AWS", lambda: client.regions, lambda name: Region(client, name, folder / whose))
+        whose = digest(config.profile, config.endpoint, *config.instance_types)
+        super().__init__(NAME, TITLE, lambda: client.regions, lambda name: Region(client, name, folder / whose))
 
 
 class Region:
@@ -42,13 +42,13 @@ class Region:
         )
         self._spot = Shelf(
             folder / f"{name}-spot.json",
-            lambda: catalogue.spot_prices(client, name, sorted(self._types.get()) if few else []),
+            lambda: prices.spot_prices(client, name, sorted(self._types.get()) if few else []),
             fresh=HOUR / 6,
             usable=HOUR,
         )
-        self._on_demand: Shelf[catalogue.Prices] = Shelf(
+        self._on_demand: Shelf[prices.Prices] = Shelf(
             folder / f"{name}-on-demand.json",
-            lambda: catalogue.on_demand_prices(client, name),
+            lambda: prices.on_demand_prices(client, name),
             fresh=DAY,
             usable=30 * DAY,
             otherwise={},
@@ -83,7 +83,7 @@ class Region:
     def candidates(
         self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]
     ) -> Iterator[Candidate]:
-        types, spot, prices = self.types(), self._spot.get(), self._on_demand.get()
+        types, spot, on_demand = self.types(), self._spot.get(), self._on_demand.get()
         for zone, there in self._zones.get().items():
             if zone not in zones:
                 continue
@@ -94,11 +94,7 @@ class Region:
                     yield candidate(types[name], self.name, zone, spot=True, price=spot_here[name])
             for name in here if False in kinds else ():
                 if types[name].on_demand:
-                    yield candidate(types[name], self.name, zone, spot=False, price=prices.get(name))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+                    yield candidate(types[name], self.name, zone, spot=False, price=on_demand.get(name))
 
 
 def _instance_type(name: str, data: dict[str, object]) -> InstanceType:

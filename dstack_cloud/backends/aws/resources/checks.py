@@ -44,7 +44,7 @@ class Checks:
             who = self._caller()
             regions = self.client.regions
         except BackendError as wrong:
-            return [_wrong(wrong)]
+            return [Finding.of(wrong)]
         found = [Finding(True, f"credentials of {who}")]
         with ThreadPoolExecutor(len(regions)) as pool:
             for some in pool.map(lambda region: list(self._region(region)), regions):
@@ -68,7 +68,7 @@ class Checks:
                 yield self._image(region, name)
             yield from self._permissions(region)
         except BackendError as wrong:
-            yield _wrong(wrong)
+            yield Finding.of(wrong)
             return
         yield from self._quotas(region)
 
@@ -82,7 +82,7 @@ class Checks:
         try:
             return Finding(True, f"{region}: image {self.images.find(region, name).id} ({name})")
         except BackendError as wrong:
-            return _wrong(wrong)
+            return Finding.of(wrong)
 
     def _permissions(self, region: str) -> Iterator[Finding]:
         """Dry runs of what makes something. AWS looks at the permission first, then at what was asked for."""
@@ -100,10 +100,10 @@ class Checks:
                 with translated(f"{region} {action}"):
                     attempt()
             except NotAuthorized as wrong:
-                yield _wrong(wrong)
+                yield Finding.of(wrong)
             except BackendError as wrong:
                 if wrong.cloud_code != WOULD_WORK:
-                    yield _wrong(wrong)
+                    yield Finding.of(wrong)
                 else:
                     yield Finding(True, f"{region}: {action} is permitted")
 
@@ -129,7 +129,3 @@ class Checks:
 
 def _dry_group(ec2: EC2Client, vpc: str) -> None:
     ec2.create_security_group(GroupName="dstack-dry-run", Description="dry run", VpcId=vpc, DryRun=True)
-
-
-def _wrong(error: BackendError) -> Finding:
-    return Finding(False, error.summary, error.hint or error.cloud_message or "see the message")

@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import NO_PROFILE
+from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME
 from dstack_cloud.backends.aws.errors import translated
-from dstack_cloud.backends.aws.resources.policy import ROLE_PREFIX, machine_policy, on_s3, trust_policy
+from dstack_cloud.backends.aws.resources.policy import ROLE_PREFIX, machine_policy, trust_policy
+from dstack_cloud.backends.base.access import is_in
 from dstack_cloud.errors import BackendError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Identity:
         configured = self._client.config.instance_profile
         if configured:
             return "" if configured == NO_PROFILE else configured
-        if not on_s3(store):
+        if not is_in(store, SCHEME):
             return ""
         with self._lock:
             if store not in self._made:

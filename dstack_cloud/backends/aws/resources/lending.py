@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import AwsConfig
+from dstack_cloud.backends.aws.config import SCHEME, AwsConfig
 from dstack_cloud.backends.aws.errors import translated
-from dstack_cloud.backends.aws.resources.policy import lent_policy, on_s3
+from dstack_cloud.backends.aws.resources.policy import lent_policy
+from dstack_cloud.backends.base.access import is_in
 from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class S3Access:
 
     def lend(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str] = ()) -> Mapping[str, str] | None:
         """None where this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured."""
-        if not on_s3(self.url) or self._is_elsewhere():
+        if not is_in(self.url, SCHEME) or self._is_elsewhere():
             return None
         try:
             return self._lent(prefixes, seconds, reads)

@@ -9,6 +9,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 
 from dstack_cloud.backends.aws.client import known_regions
+from dstack_cloud.backends.aws.config import SCHEME
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
 
 DEFAULT = "default"
@@ -56,7 +57,7 @@ def _known(key: str) -> list[str]:
 
 QUESTIONNAIRE = Questionnaire(
     title="AWS",
-    scheme="s3",
+    scheme=SCHEME,
     settings=(
         Setting("profile", "of ~/.aws, where its credentials are read whenever they are needed", "AWS profile"),
         Setting(

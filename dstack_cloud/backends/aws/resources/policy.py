@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from dstack_cloud.backends.aws.config import NO_PROFILE, AwsConfig
+from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME, AwsConfig
+from dstack_cloud.backends.base.access import is_in, place_of
 
 OWNER_TAG = "dstack-owner"
 # every role and instance profile that is made here begins so
@@ -61,7 +61,7 @@ def least_policy(config: AwsConfig, store: str = "", partition: str = "aws") -> 
         *_identity(config, store, partition),
         *_lending(config, store),
     ]
-    if on_s3(store):
+    if is_in(store, SCHEME):
         statements += store_statements(store, [""], partition)
     return json.dumps({"Version": VERSION, "Statement": statements}, indent=2)
 
@@ -108,19 +108,8 @@ def store_statements(
     ]
 
 
-def on_s3(store: str) -> bool:
-    return urlsplit(store).scheme == "s3"
-
-
-def place_of(store: str) -> tuple[str, str]:
-    """(bucket, folder) of s3://bucket/folder; the folder ends with a slash unless it is empty."""
-    parts = urlsplit(store)
-    folder = parts.path.strip("/")
-    return parts.netloc, f"{folder}/" if folder else ""
-
-
 def _identity(config: AwsConfig, store: str, partition: str) -> list[Statement]:
-    if config.instance_profile == NO_PROFILE or not (config.instance_profile or on_s3(store)):
+    if config.instance_profile == NO_PROFILE or not (config.instance_profile or is_in(store, SCHEME)):
         return []
     name = "*" if config.instance_profile else f"{ROLE_PREFIX}*"
     role = f"arn:{partition}:iam::*:role/{name}"
@@ -133,7 +122,7 @@ def _identity(config: AwsConfig, store: str, partition: str) -> list[Statement]:
 
 
 def _lending(config: AwsConfig, store: str) -> list[Statement]:
-    if not on_s3(store):
+    if not is_in(store, SCHEME):
         return []
     if config.lend_role:
         return [_allow("LendTheStore", ["sts:AssumeRole"], config.lend_role)]

@@ -1,15 +1,17 @@
-"""What is known of one of Azure's regions, for the market of offers."""
+"""What Azure has in each region: sizes zone by zone, and the price list, each as old as it may be."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.offers import catalogue
+from dstack_cloud.backends.azure.offers import catalogue, prices
+from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, told_age
-from dstack_cloud.backends.base.shelf import Shelf
+from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.domain.resources import Gpu, Machine
 
 NAME = "azure"
@@ -18,17 +20,42 @@ TITLE = "Azure"
 ZONES = ("", "1", "2", "3")
 
 
+class Market(market.Market):
+    """`folder` keeps what was read."""
+
+    def __init__(self, client: AzureClient, folder: Path) -> None:
+        self.folder, self._client = folder, client
+        config = client.config
+        # what one login and one choice of sizes sees is not what another does
+        self._whose = digest(
+            config.subscription, config.tenant, config.endpoint, config.images.gpu, *config.instance_types
+        )
+        self._lock = threading.Lock()
+        self._made: dict[str, Region] = {}
+        super().__init__(NAME, TITLE, lambda: client.regions, self._region)
+
+    def family(self, region: str, size: str) -> str:
+        """What quotas call a size's family; "" where it isn't known. Raises BackendError."""
+        return self._region(region).family(size)
+
+    def _region(self, name: str) -> Region:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = Region(self._client, name, self.folder / self._whose)
+            return self._made[name]
+
+
 class Region:
-    """Implements `backends.base.market.Region`. Sizes change rarely; Azure changes its spot prices once a month, or a few times."""
+    """Satisfies `base.market.Region`. Sizes change rarely; Azure changes its spot prices once a month, or a few times."""
 
     def __init__(self, client: AzureClient, name: str, folder: Path) -> None:
         self.name = name
         self._types = Shelf(
             folder / f"{name}-types.json", lambda: catalogue.types(client, name), fresh=DAY, usable=7 * DAY
         )
-        self._prices: Shelf[catalogue.Prices] = Shelf(
+        self._prices: Shelf[prices.Prices] = Shelf(
             folder / f"{name}-prices.json",
-            lambda: catalogue.prices(client, name),
+            lambda: prices.price_list(client, name),
             fresh=12 * HOUR,
             usable=7 * DAY,
             otherwise={},
@@ -37,9 +64,9 @@ class Region:
 
     def load(self) -> None:
         with ThreadPoolExecutor(1) as pool:
-            prices = pool.submit(self._prices.get)
+            waiting = pool.submit(self._prices.get)
             self._types.get()
-            prices.result()
+            waiting.result()
 
     @property
     def known(self) -> bool:
@@ -58,16 +85,12 @@ class Region:
             self._read = data, {name: _instance_type(name, each) for name, each in data.items()}
         return self._read[1]
 
-    def family(self, name: str) -> str:
-        """What quotas call a size's family; "" where it isn't known."""
-        return str(self._types.get().get(name, {}).get("family", ""))
-
     def candidates(
         self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]
     ) -> Iterator[Candidate]:
-        data, types, prices = self._types.get(), self.types(), self._prices.get()
+        data, types, known = self._types.get(), self.types(), self._prices.get()
         for name in names:
-            kind, price = types[name], prices.get(name, {})
+            kind, price = types[name], known.get(name, {})
             for zone in data[name]["zones"]:
                 if zone not in zones:
                     continue
@@ -75,6 +98,9 @@ class Region:
                     yield candidate(kind, self.name, zone, spot=True, price=price.get("spot"))
                 if False in kinds and kind.on_demand:
                     yield candidate(kind, self.name, zone, spot=False, price=price.get("on_demand"))
+
+    def family(self, name: str) -> str:
+        return str(self._types.get().get(name, {}).get("family", ""))
 
 
 def _instance_type(name: str, data: dict[str, object]) -> InstanceType:

@@ -1,32 +1,24 @@
-"""What Azure has in one region: sizes of machines, the zones that have them, and what they cost. All of it read; but which GPU a
-size has, no list tells (see `gpus`)."""
+"""What Azure has in one region: sizes of machines, and the zones that have them. All of it read; but which GPU a size has, no list
+tells (see `kinds`)."""
 
 from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import UBUNTU_HPC
 from dstack_cloud.backends.azure.errors import LIST_REGIONS, translated
-from dstack_cloud.backends.azure.offers.gpus import gpu_of, wants_grid
+from dstack_cloud.backends.azure.kinds import gpu_of, wants_grid
 from dstack_cloud.errors import InvalidConfiguration
 
 GIB = 2**30
 KIND = "virtualMachines"
-PRICES_VERSION = "2023-01-01-preview"
-# what a meter's or a product's name says of machines that aren't Linux on demand or spot
-OTHER_PRODUCTS = ("windows", "cloudservices", "cloud services", "dedicated host")
-LOW_PRIORITY, SPOT = "Low Priority", "Spot"
-HOURLY = "1 Hour"
 
 # Sizes as JSON: {name: {"cpu", "memory" (bytes), "gpus": [[name, bytes], …], "spot", "zones": […], "family"}}
 Types = dict[str, dict[str, Any]]
-# {size: {"spot" or "on_demand": USD per hour}}
-Prices = dict[str, dict[str, float]]
 
 
 def types(client: AzureClient, region: str) -> Types:
@@ -42,44 +34,6 @@ def types(client: AzureClient, region: str) -> Types:
     own_image = client.config.images.gpu != UBUNTU_HPC
     described = {str(sku["name"]): _type(sku, region, own_image) for sku in sizes if _is_wanted(sku, wanted)}
     return {name: each for name, each in described.items() if each}
-
-
-def prices(client: AzureClient, region: str) -> Prices:
-    """Of Linux, as the price list says it to everybody, without what a subscription has agreed on. Filters are case-sensitive:
-    https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices"""
-    wanted = {
-        "serviceName": "Virtual Machines",
-        "armRegionName": region,
-        "priceType": "Consumption",
-    }
-    query = {
-        "api-version": PRICES_VERSION,
-        "currencyCode": "USD",
-        "$filter": " and ".join(f"{field} eq '{value}'" for field, value in wanted.items()),
-    }
-    found: Prices = {}
-    for page in client.price_pages(f"/api/retail/prices?{urlencode(query)}", f"price list of {region}"):
-        add_prices(found, page)
-    return found
-
-
-def add_prices(found: Prices, entries: Iterable[Mapping[str, Any]]) -> None:
-    for entry in entries:
-        meter, product = str(entry.get("meterName", "")), str(entry.get("productName", "")).lower()
-        if (
-            LOW_PRIORITY in meter
-            or any(other in product for other in OTHER_PRODUCTS)
-            or entry.get("unitOfMeasure") != HOURLY
-            or entry.get("currencyCode") != "USD"
-            or entry.get("type") != "Consumption"
-        ):
-            continue
-        name, dollars = str(entry.get("armSkuName", "")), float(entry.get("retailPrice", 0))
-        # what isn't sold yet is listed at 0
-        if name and dollars > 0:
-            kind = "spot" if SPOT in meter else "on_demand"
-            known = found.setdefault(name, {})
-            known[kind] = min(dollars, known.get(kind, dollars))
 
 
 def _is_wanted(sku: Mapping[str, Any], patterns: list[str]) -> bool:

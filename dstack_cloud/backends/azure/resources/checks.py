@@ -37,7 +37,7 @@ class Checks:
             named = self.client.config.identity
             found += [self._provider(name) for name in (*PROVIDERS, *(() if named else (OWN_IDENTITY,)))]
         except BackendError as wrong:
-            return [_wrong(wrong)]
+            return [Finding.of(wrong)]
         with ThreadPoolExecutor(len(regions)) as pool:
             for some in pool.map(lambda region: list(self._region(region, places)), regions):
                 found += some
@@ -98,7 +98,7 @@ class Checks:
         try:
             version = self.images.look(region, name).reference["version"]
         except BackendError as wrong:
-            return _wrong(wrong)
+            return Finding.of(wrong)
         return Finding(True, f"{region}: image {name}, version {version}")
 
 
@@ -108,7 +108,3 @@ def _quota(region: str, quota: Quota, name: str) -> Finding:
     hint = "" if quota.limit else f" ({ASK_FOR_QUOTA})"
     text = f"{region}: {quota.limit} cores of {quota.title}, {quota.used} in use{hint}"
     return Finding(some, text, "" if some else ASK_FOR_QUOTA)
-
-
-def _wrong(error: BackendError) -> Finding:
-    return Finding(False, error.summary, error.hint or error.cloud_message or "see the message")

@@ -12,10 +12,11 @@ import threading
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.config import NO_IDENTITY
+from dstack_cloud.backends.azure.config import NO_IDENTITY, SCHEME
 from dstack_cloud.backends.azure.errors import is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
-from dstack_cloud.backends.azure.resources.policy import BLOB_ROLE, machine_role, name_of, on_blobs, place_of
+from dstack_cloud.backends.azure.resources.policy import BLOB_ROLE, machine_role, name_of
+from dstack_cloud.backends.base.access import is_in, place_of
 from dstack_cloud.errors import BackendError, NotAuthorized
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Identity:
 
     def _let_into_store(self, principal: str, store: str, region: str) -> None:
         account = self._client.config.storage_account
-        if not on_blobs(store) or not account:
+        if not is_in(store, SCHEME) or not account:
             return
         id = self._account_id(account, region)
         if not id:

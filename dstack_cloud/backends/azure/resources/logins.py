@@ -10,6 +10,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any
 
+from dstack_cloud.backends.azure.config import SCHEME
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
 
 FOLDER = Path(".azure")
@@ -67,7 +68,7 @@ def _default_location(path: Path) -> str:
 
 QUESTIONNAIRE = Questionnaire(
     title="Azure",
-    scheme="az",
+    scheme=SCHEME,
     settings=(
         Setting("subscription", "the id of the subscription that pays", "Azure subscription", required=True),
         Setting(

@@ -10,9 +10,9 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.config import NO_IDENTITY, SCHEME, AzureConfig
+from dstack_cloud.backends.base.access import is_in
 
 OWNER_TAG = "dstack-owner"
 # every group and role that is made here begins so
@@ -73,7 +73,7 @@ def needed_actions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
         return machines
     if config.identity:
         return (*machines, *GIVE_IDENTITY)
-    return (*machines, *GIVE_IDENTITY, *MAKE_IDENTITY, *(FIND_STORE if on_blobs(store) else ()))
+    return (*machines, *GIVE_IDENTITY, *MAKE_IDENTITY, *(FIND_STORE if is_in(store, SCHEME) else ()))
 
 
 def least_role(config: AzureConfig, subscription: str, store: str = "") -> str:
@@ -84,7 +84,7 @@ def least_role(config: AzureConfig, subscription: str, store: str = "") -> str:
         "Description": "Machines that dstack-cloud makes for jobs",
         "Actions": sorted(needed_actions(config, store)),
         "NotActions": [],
-        "DataActions": sorted(USE_STORE) if on_blobs(store) else [],
+        "DataActions": sorted(USE_STORE) if is_in(store, SCHEME) else [],
         "NotDataActions": [],
         "AssignableScopes": [f"/subscriptions/{subscription}"],
     }
@@ -124,14 +124,3 @@ def _allows(action: str, actions: list[str], without: list[str]) -> bool:
 
 def _among(action: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(action, pattern) for pattern in patterns)
-
-
-def on_blobs(store: str) -> bool:
-    return urlsplit(store).scheme == "az"
-
-
-def place_of(store: str) -> tuple[str, str]:
-    """(container, folder) of az://container/folder; the folder ends with a slash unless it is empty."""
-    parts = urlsplit(store)
-    folder = parts.path.strip("/")
-    return parts.netloc, f"{folder}/" if folder else ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, told_age
-from dstack_cloud.backends.base.shelf import Shelf
+from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family, is_bare_metal
 from dstack_cloud.backends.gcp.offers import catalogue, prices
@@ -26,10 +25,10 @@ class Market(market.Market):
         self.folder = folder
         config = client.config
         # what one project and one choice of types sees is not what another does
-        whose = _digest(config.project, config.credentials, config.endpoint, *config.instance_types)
+        whose = digest(config.project, config.credentials, config.endpoint, *config.instance_types)
         # spot prices change once a month at most: https://cloud.google.com/compute/docs/instances/spot#pricing
         self._prices: Shelf[prices.Prices] = Shelf(
-            folder / _digest(config.endpoint) / "prices.json",
+            folder / digest(config.endpoint) / "prices.json",
             lambda: prices.price_list(client),
             fresh=DAY,
             usable=30 * DAY,
@@ -95,10 +94,6 @@ class Region:
                     if kind.spot if spot else kind.on_demand:
                         cost = prices.price(known, name, there[name], spot=spot)
                         yield candidate(kind, self.name, zone, spot=spot, price=cost)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _instance_type(name: str, size: dict[str, object]) -> InstanceType:

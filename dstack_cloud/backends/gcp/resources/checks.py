@@ -12,7 +12,7 @@ from dstack_cloud.backends.gcp.errors import API_DISABLED, ASK_FOR_QUOTA
 from dstack_cloud.backends.gcp.resources.images import Catalogue
 from dstack_cloud.backends.gcp.resources.network import Network
 from dstack_cloud.backends.gcp.resources.policy import MACHINE_ROLE, permissions
-from dstack_cloud.backends.gcp.resources.quotas import GPUS, Quotas
+from dstack_cloud.backends.gcp.resources.quota import GPUS, Quotas
 from dstack_cloud.errors import BackendError
 
 LEAST = "grant the role that `dstack config permissions gcp` prints"
@@ -34,7 +34,7 @@ class Checks:
             project, regions = self.client.project, self.client.regions
             limits = self.quotas.of_project()
         except BackendError as wrong:
-            return [_wrong(wrong)]
+            return [Finding.of(wrong)]
         found = [Finding(True, f"credentials of {self.client.caller} for the project {project}")]
         found += [*self._permissions(), *self._services()]
         found += [self._image(name) for name in (self.client.config.images.cpu, self.client.config.images.gpu)]
@@ -55,7 +55,7 @@ class Checks:
                 given |= set(self.client.rest("projects", "POST", path, asked).get("permissions", []))
         except BackendError as wrong:
             unread = Finding(True, f"permissions can't be read ({wrong.summary})")
-            yield _wrong(wrong) if wrong.cloud_code in API_DISABLED else unread
+            yield Finding.of(wrong) if wrong.cloud_code in API_DISABLED else unread
             return
         for permission in wanted:
             granted = permission in given
@@ -72,20 +72,20 @@ class Checks:
             except BackendError as wrong:
                 # that the role isn't there yet, for example, is no matter
                 if wrong.cloud_code in API_DISABLED:
-                    yield _wrong(wrong)
+                    yield Finding.of(wrong)
 
     def _image(self, name: str) -> Finding:
         try:
             return Finding(True, f"image {self.images.find(name).link} ({name})")
         except BackendError as wrong:
-            return _wrong(wrong)
+            return Finding.of(wrong)
 
     def _region(self, region: str) -> Iterator[Finding]:
         try:
             place = self.network.region(region)
             limits = self.quotas.of_region(region)
         except BackendError as wrong:
-            yield _wrong(wrong)
+            yield Finding.of(wrong)
             return
         yield Finding(True, f"{region}: {place.subnet.rpartition('/')[2]} for machines in {', '.join(place.zones)}")
         cpus = limits.get("CPUS", 0)
@@ -93,7 +93,3 @@ class Checks:
         yield Finding(cpus > 0, f"{region}: {cpus:.0f} CPUs", fix)
         gpus = [f"{most:.0f} {metric}" for metric, most in sorted(limits.items()) if metric.endswith("_GPUS") and most]
         yield Finding(True, f"{region}: {', '.join(gpus) or f'no GPUs ({ASK_FOR_QUOTA})'}")
-
-
-def _wrong(error: BackendError) -> Finding:
-    return Finding(False, error.summary, error.hint or error.cloud_message or "see the message")

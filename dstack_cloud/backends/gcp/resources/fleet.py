@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dstack_cloud.backends.base import Health, Observed, Owned
 from dstack_cloud.backends.base.batches import Batches
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.errors import MISSING, translated
+from dstack_cloud.backends.gcp.errors import NOT_FOUND, translated
 from dstack_cloud.backends.gcp.resources.machine import KEY_LABEL, OWNER_LABEL, labels, observe
 from dstack_cloud.backends.gcp.resources.operations import Operations
 from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
@@ -134,7 +134,7 @@ class Fleet:
             with translated(ref):
                 return self._client.instances().get(request=request, **self._client.reading)
         except BackendError as refused:
-            if refused.cloud_code not in MISSING:
+            if refused.cloud_code not in NOT_FOUND:
                 raise
             return None
 
@@ -150,7 +150,7 @@ class Fleet:
                 else:
                     self._client.disks().delete_unary(request={**place, "disk": name}, **self._client.changing)
         except BackendError as refused:
-            if refused.cloud_code not in MISSING:
+            if refused.cloud_code not in NOT_FOUND:
                 raise
             self._refuse_unfinished(ref)
 

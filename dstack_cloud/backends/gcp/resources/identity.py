@@ -9,16 +9,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from dstack_cloud.backends.base.access import is_in, place_of
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT
-from dstack_cloud.backends.gcp.errors import MISSING, TAKEN
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME
+from dstack_cloud.backends.gcp.errors import NOT_FOUND, TAKEN
 from dstack_cloud.backends.gcp.resources.policy import (
     MACHINE_PERMISSIONS,
     MACHINE_ROLE,
     OBJECT_USER,
-    on_gs,
     own_machines,
-    place_of,
 )
 from dstack_cloud.errors import BackendError, InvalidConfiguration, NotAuthorized, Unavailable
 
@@ -47,7 +46,7 @@ class Identity:
         configured = self._client.config.service_account
         if configured:
             return "" if configured == NO_ACCOUNT else configured
-        bucket = place_of(store)[0] if on_gs(store) else ""
+        bucket = place_of(store)[0] if is_in(store, SCHEME) else ""
         with self._lock:
             if bucket not in self._made:
                 self._made[bucket] = self._ensure(bucket)
@@ -135,7 +134,7 @@ class Identity:
         try:
             return self._client.rest(service, "GET", path)
         except BackendError as refused:
-            if refused.cloud_code in MISSING:
+            if refused.cloud_code in NOT_FOUND:
                 return None
             raise
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.errors import MISSING, translated
+from dstack_cloud.backends.gcp.errors import NOT_FOUND, translated
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 
 Found = TypeVar("Found")
@@ -64,6 +64,6 @@ def _unless_missing(name: str, ask: Callable[[], Found]) -> Found | None:
         with translated(name):
             return ask()
     except BackendError as refused:
-        if refused.cloud_code not in MISSING:
+        if refused.cloud_code not in NOT_FOUND:
             raise
         return None

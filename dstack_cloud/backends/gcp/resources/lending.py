@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from dstack_cloud.backends.base.access import is_in
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.resources.policy import boundary, on_gs
+from dstack_cloud.backends.gcp.config import SCHEME, GcpConfig
+from dstack_cloud.backends.gcp.resources.policy import boundary
 from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class GsAccess:
 
         None where there are more prefixes than can be named, or these credentials may not be narrowed."""
         rules = boundary(self.url, prefixes, reads)
-        if not on_gs(self.url) or rules is None or self.foreign:
+        if not is_in(self.url, SCHEME) or rules is None or self.foreign:
             return None
         try:
             return {"token": self._client.narrowed_token(rules)}

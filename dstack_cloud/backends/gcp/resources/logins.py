@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
+from dstack_cloud.backends.gcp.config import SCHEME
 
 GCLOUD = Path(".config/gcloud")
 APPLICATION_DEFAULT = GCLOUD / "application_default_credentials.json"
@@ -67,7 +68,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 QUESTIONNAIRE = Questionnaire(
     title="Google Cloud",
-    scheme="gs",
+    scheme=SCHEME,
     settings=(
         Setting("credentials", "the file of a service account's key; without it the application-default login is used"),
         Setting(

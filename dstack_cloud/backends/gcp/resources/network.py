@@ -13,7 +13,7 @@ from typing import Any
 
 from dstack_cloud.backends.base.own_address import OwnAddress
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.errors import MISSING, TAKEN, translated
+from dstack_cloud.backends.gcp.errors import NOT_FOUND, TAKEN, translated
 from dstack_cloud.backends.gcp.resources.operations import Operations
 from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
@@ -140,7 +140,7 @@ class Network:
             with translated(f"firewall rule {name}"):
                 found = self._client.firewalls().get(request=request, **self._client.reading)
         except BackendError as refused:
-            if refused.cloud_code not in MISSING:
+            if refused.cloud_code not in NOT_FOUND:
                 raise
             return None
         return {*map(str, found.source_ranges), *map(str, found.source_tags)}
@@ -156,7 +156,7 @@ def _tcp(port: str) -> Mapping[str, object]:
 
 def _explained(refused: BackendError, network: str) -> BackendError:
     words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-    if refused.cloud_code in MISSING:
+    if refused.cloud_code in NOT_FOUND:
         return InvalidConfiguration(f"the project has no network {network}", _make_network(network), **words)
     if refused.cloud_code in TAKEN:
         return Unavailable(refused.summary, **words)

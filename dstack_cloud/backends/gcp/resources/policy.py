@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT, GcpConfig
+from dstack_cloud.backends.base.access import is_in, place_of
+from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME, GcpConfig
 
 LOOK = (
     *("compute.instances.get", "compute.instances.list", "compute.disks.list", "compute.zoneOperations.get"),
@@ -33,7 +33,6 @@ MAKE = (
 )
 PUBLIC = ("compute.subnetworks.useExternalIp",)
 END = ("compute.instances.delete", "compute.disks.delete")
-GIVE_IDENTITY = ("compute.instances.setServiceAccount", "iam.serviceAccounts.actAs")
 MAKE_IDENTITY = (
     *(
         "iam.serviceAccounts.create",
@@ -44,6 +43,7 @@ MAKE_IDENTITY = (
     ),
     *("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"),
 )
+GIVE_IDENTITY = ("compute.instances.setServiceAccount", "iam.serviceAccounts.actAs")
 LET_INTO_STORE = ("storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy")
 # uploads in parts have permissions of their own: https://cloud.google.com/storage/docs/access-control/iam-permissions
 USE_STORE = (
@@ -68,7 +68,7 @@ def permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
         needed += GIVE_IDENTITY
     if not config.service_account:
         needed += MAKE_IDENTITY
-    if on_gs(store):
+    if is_in(store, SCHEME):
         needed += USE_STORE if config.service_account else (*USE_STORE, *LET_INTO_STORE)
     return tuple(sorted(needed))
 
@@ -111,14 +111,3 @@ def _below(bucket: str, prefix: str) -> str:
         f"resource.name.startsWith({json.dumps(f'projects/_/buckets/{bucket}/objects/{prefix}')})"
         f" || {listed}.startsWith({json.dumps(prefix)})"
     )
-
-
-def on_gs(store: str) -> bool:
-    return urlsplit(store).scheme == "gs"
-
-
-def place_of(store: str) -> tuple[str, str]:
-    """(bucket, folder) of gs://bucket/folder; the folder ends with a slash unless it is empty."""
-    parts = urlsplit(store)
-    folder = parts.path.strip("/")
-    return parts.netloc, f"{folder}/" if folder else ""

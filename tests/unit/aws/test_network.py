@@ -1,32 +1,23 @@
-"""What a machine needs around it: found or made, once."""
+"""The network that machines are put in, and who may come in: found or made, once."""
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.config import AwsConfig
-from dstack_cloud.backends.aws.resources.identity import Identity
-from dstack_cloud.backends.aws.resources.images import Catalogue
 from dstack_cloud.backends.aws.resources.network import Network
 from dstack_cloud.backends.base.own_address import address_towards
-from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
+from dstack_cloud.errors import InvalidConfiguration
 from tests.fakes.aws import REGION, MotoCloud
-from tests.unit.aws.conftest import IMAGE
 
-STORE = "s3://bucket/team"
 TAGS = [{"Key": "dstack-owner", "Value": "me"}]
 
 
 def network(config: AwsConfig, **settings: object) -> Network:
     return Network(AwsClient(config.model_copy(update=settings)), "dstack-me", list(TAGS))  # type: ignore[arg-type]
-
-
-def identity(config: AwsConfig, **settings: object) -> Identity:
-    return Identity(AwsClient(config.model_copy(update=settings)), "me", list(TAGS))  # type: ignore[arg-type]
 
 
 def own_vpc(cloud: MotoCloud) -> tuple[str, str]:
@@ -136,55 +127,3 @@ def test_an_earlier_address_that_may_not_be_closed_stops_nothing(config: AwsConf
     cloud.fail("RevokeSecurityGroupIngress", "UnauthorizedOperation")
     moved = network(config, ssh_from=("10.1.0.0/16",))
     assert "10.1.0.0/16" in opened(cloud, moved.group(REGION, vpc))
-
-
-def test_an_image_by_parameter_or_id(config: AwsConfig) -> None:
-    images = Catalogue(AwsClient(config))
-    found = images.find(REGION, IMAGE)
-    assert found.id.startswith("ami-") and found.device.startswith("/dev/") and found.size >= 2**30
-    assert images.find(REGION, found.id) == found
-
-
-@pytest.mark.parametrize("name", ["ami-0123456789abcdef0", "/aws/service/none/such"])
-def test_an_image_that_is_not_there(config: AwsConfig, name: str) -> None:
-    with pytest.raises(InvalidConfiguration) as caught:
-        Catalogue(AwsClient(config)).find(REGION, name)
-    assert REGION in caught.value.summary
-
-
-def test_machines_may_use_their_store_and_nothing_else(config: AwsConfig, cloud: MotoCloud) -> None:
-    name = identity(config).profile(STORE)
-    iam = cloud.client("iam")
-    profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    assert [role["RoleName"] for role in profile["Roles"]] == [name]
-    document = iam.get_role_policy(RoleName=name, PolicyName="store")["PolicyDocument"]
-    assert {action.partition(":")[0] for each in document["Statement"] for action in each["Action"]} == {"s3"}
-    assert "arn:aws:s3:::bucket/team/*" in json.dumps(document)
-    assert TAGS[0] in iam.list_role_tags(RoleName=name)["Tags"]
-
-
-def test_the_profile_is_made_once_and_mended_where_its_making_broke_off(config: AwsConfig, cloud: MotoCloud) -> None:
-    cloud.fail("AddRoleToInstanceProfile", "ServiceUnavailable", service="iam", times=3)
-    with pytest.raises(Exception, match="AWS failed"):
-        identity(config).profile(STORE)
-    name = identity(config).profile(STORE)
-    assert identity(config).profile(STORE) == name
-    assert cloud.calls("AddRoleToInstanceProfile", "iam") == 4
-    assert identity(config).profile("s3://other") != name
-
-
-@pytest.mark.parametrize(
-    ("setting", "store", "profile"), [("mine", STORE, "mine"), ("none", STORE, ""), ("", "file:///store", "")]
-)
-def test_no_profile_is_made_where_none_is_needed(
-    config: AwsConfig, cloud: MotoCloud, setting: str, store: str, profile: str
-) -> None:
-    assert identity(config, instance_profile=setting).profile(store) == profile
-    assert cloud.calls(service="iam") == 0
-
-
-def test_a_profile_that_may_not_be_made(config: AwsConfig, cloud: MotoCloud) -> None:
-    words = "User: x is not authorized to perform: iam:CreateRole on resource: y"
-    cloud.fail("CreateRole", "AccessDenied", service="iam", message=words)
-    with pytest.raises(NotAuthorized, match="iam:CreateRole is missing"):
-        identity(config).profile(STORE)

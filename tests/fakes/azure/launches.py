@@ -10,7 +10,7 @@ import binascii
 import re
 from dataclasses import dataclass
 
-from tests.fakes.azure import catalogue, retail
+from tests.fakes.azure import catalogue, prices
 from tests.fakes.azure.calls import Json, Refusal
 from tests.fakes.azure.catalogue import IMAGES, LOCATIONS, SIZES, VERSIONS, Size
 from tests.fakes.azure.envelope import check_location, check_tags
@@ -184,7 +184,7 @@ def _check_market(properties: Json, size: Size, location: str) -> bool:
     if price is not None and price != -1 and price <= 0:
         why = "Max price should either be -1 or greater than zero."
         raise Refusal("MaxPriceValueInvalid", why, target="billingProfile.maxPrice")
-    if price is not None and price != -1 and price < (cost := retail.price(size, location, spot=True)):
+    if price is not None and price != -1 and price < (cost := prices.price(size, location, spot=True)):
         why = f"Unable to perform operation '{size.name}' since the provided max price '{price} USD' is lower than the current spot price '{cost} USD' for Azure Spot VM size '{size.name}'."
         raise Refusal("SpotPriceGreaterThanProvidedMaxPrice", why)
     return True
