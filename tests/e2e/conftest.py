@@ -12,13 +12,21 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from dstack_cloud.client.client import Client
+from dstack_cloud.errors import ServerError
+
 PATIENCE = 60.0
+# between two looks, at least: what is waited for needs the processor
+PAUSE = 0.02
+
+Answered = TypeVar("Answered")
 
 
 @dataclass
@@ -57,8 +65,9 @@ class User:
         return answer
 
     def runs(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self("ps", "-a", "--json").out)
-        return found
+        """What `ps -a --json` prints."""
+        found: Any = self._asked(lambda client: client.runs(everything=True))
+        return list(json.loads(self("ps", "-a", "--json").out) if found is None else found)
 
     def run(self, name: str) -> dict[str, Any]:
         return next(run for run in self.runs() if run["name"] == name)
@@ -71,7 +80,21 @@ class User:
         return until(lambda: (run := self.run(name))["status"] in (statuses or FINISHED) and run)
 
     def wait_for_log(self, name: str, text: str) -> None:
-        until(lambda: text in self("logs", name).text)
+        until(lambda: text in self._log(name))
+
+    def _log(self, name: str) -> str:
+        """What `logs` prints."""
+        found = self._asked(lambda client: b"".join(client.logs(name)))
+        return self("logs", name).text if found is None else found.decode(errors="replace")
+
+    def _asked(self, question: Callable[[Client], Answered]) -> Answered | None:
+        """The server's own answer, for what is looked at often: a command is a process each time. None: none is up, or it ends just now,
+        and a command would start another."""
+        client = Client(self.home, autostart=False)
+        try:
+            return question(client) if client.server_is_up() else None
+        except ServerError:
+            return None
 
     def server_pid(self) -> int:
         return int(json.loads((self.home / "server.json").read_text())["pid"])
@@ -97,10 +120,12 @@ class Answer:
 def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
     """What `condition` gives as soon as it is true."""
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         value = condition()
         if value:
             return value
+        # a look that is a program of its own takes a processor, and there are two
+        time.sleep(max(time.monotonic() - began, PAUSE))
     raise AssertionError("it didn't come true in time")
 
 
@@ -117,8 +142,8 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-@pytest.fixture
-def user() -> Iterator[User]:
+@contextmanager
+def a_new_user() -> Iterator[User]:
     place = Path(tempfile.mkdtemp(prefix="dstack-test-"))
     a_user = User(place / "work", place / "home", {"DSTACK_LOCAL_MODE": "process"})
     a_user.folder.mkdir()
@@ -129,18 +154,37 @@ def user() -> Iterator[User]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.fixture
+def user() -> Iterator[User]:
+    with a_new_user() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[User]:
+    with a_new_user() as made:
+        yield made
+
+
+@pytest.fixture
+def visitor(host: User) -> User:
+    """In a folder of the test's own, at a server that all of the module's visitors share: for tests that start nothing."""
+    return replace(host, folder=Path(tempfile.mkdtemp(dir=host.folder)), env=dict(host.env))
+
+
 def leave(user: User) -> None:
     """Stops what the test left running, and checks that nothing of it is left."""
-    if not user.home.exists():
+    if not (user.home / "server.json").exists():
+        # no server ever was
         return
     (user.home / "config.yaml").unlink(missing_ok=True)
     user("stop", "--all", "--abort", "-y", code=None)
     until(lambda: not list((user.home / "runners").glob("*/")) if (user.home / "runners").exists() else True)
     # a machine's keys go when it is gone
     until(lambda: not list((user.home / "keys").glob("*/")) if (user.home / "keys").exists() else True)
-    pid = user.server_pid() if (user.home / "server.json").exists() else 0
+    pid = user.server_pid()
     user("server", "stop", code=None)
-    until(lambda: not pid or not running(pid))
+    until(lambda: not running(pid))
 
 
 def running(pid: int) -> bool:

@@ -14,8 +14,8 @@ def refused(user: User, *args: str, says: str) -> None:
     assert user.runs() == []
 
 
-def test_no_dstack_folder(user: User) -> None:
-    refused(user, "run", "train", says=".dstack")
+def test_no_dstack_folder(visitor: User) -> None:
+    refused(visitor, "run", "train", says=".dstack")
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_no_dstack_folder(user: User) -> None:
         ("workflows: {name: train, provider: bash, commands: [a], python: 2.7}", "2.7"),
     ],
 )
-def test_a_bad_file(user: User, text: str, says: str) -> None:
-    user.workflows(text)
-    refused(user, "run", "train", says=says)
-    assert user("validate", code=2)
+def test_a_bad_file(visitor: User, text: str, says: str) -> None:
+    visitor.workflows(text)
+    refused(visitor, "run", "train", says=says)
+    assert visitor("validate", code=2)
 
 
 @pytest.mark.parametrize(
@@ -48,42 +48,42 @@ def test_a_bad_file(user: User, text: str, says: str) -> None:
     [("untag", ""), ("attach", ""), ("tag", "", "v"), ("rm", "", "-y"), ("resume", ""), ("restart", ""), ("logs", ""),
      ("artifacts", ""), ("stop", "", "-y"), ("logs", "a/b")],
 )  # fmt: skip
-def test_an_empty_name(user: User, words: tuple[str, ...]) -> None:
-    refused(user, *words, says="the name is empty" if "" in words else "a/b is no name")
+def test_an_empty_name(visitor: User, words: tuple[str, ...]) -> None:
+    refused(visitor, *words, says="the name is empty" if "" in words else "a/b is no name")
 
 
-def test_two_workflows_of_one_name_name_both_files(user: User) -> None:
-    user.workflows(GOOD)
-    user.write(".dstack/workflows/more.yaml", GOOD)
-    refused(user, "run", "train", says="more.yaml")
+def test_two_workflows_of_one_name_name_both_files(visitor: User) -> None:
+    visitor.workflows(GOOD)
+    visitor.write(".dstack/workflows/more.yaml", GOOD)
+    refused(visitor, "run", "train", says="more.yaml")
 
 
-def test_an_unknown_workflow_gets_the_nearest(user: User) -> None:
-    user.workflows(GOOD)
-    refused(user, "run", "trian", says="train")
+def test_an_unknown_workflow_gets_the_nearest(visitor: User) -> None:
+    visitor.workflows(GOOD)
+    refused(visitor, "run", "trian", says="train")
 
 
-def test_an_unknown_option_launches_nothing(user: User) -> None:
-    user.workflows(GOOD)
-    refused(user, "run", "train", "--detatch", says="--detach")
+def test_an_unknown_option_launches_nothing(visitor: User) -> None:
+    visitor.workflows(GOOD)
+    refused(visitor, "run", "train", "--detatch", says="--detach")
 
 
-def test_a_field_of_a_later_version_is_refused_not_ignored(user: User) -> None:
-    user.workflows("workflows: {name: train, provider: bash, commands: [a], schedule: '0 3 * * *'}")
-    refused(user, "run", "train", says="not available yet")
+def test_a_field_of_a_later_version_is_refused_not_ignored(visitor: User) -> None:
+    visitor.workflows("workflows: {name: train, provider: bash, commands: [a], schedule: '0 3 * * *'}")
+    refused(visitor, "run", "train", says="not available yet")
 
 
-def test_nodes_that_could_not_reach_each_other(user: User) -> None:
-    user.workflows(
+def test_nodes_that_could_not_reach_each_other(visitor: User) -> None:
+    visitor.workflows(
         "workflows: [{name: train, nodes: 2, commands: [ls]}, {name: train.1, commands: [ls], deps: [train]}]"
     )
-    refused(user, "run", "train", says="no network in which 2 machines reach each other")
-    refused(user, "run", "train.1", says="node 1 of `train` would be called `train.1`")
+    refused(visitor, "run", "train", says="no network in which 2 machines reach each other")
+    refused(visitor, "run", "train.1", says="node 1 of `train` would be called `train.1`")
 
 
-def test_dependencies_that_can_not_be(user: User) -> None:
-    user.workflows("workflows: [{name: a, commands: [ls], deps: [b]}, {name: b, commands: [ls], deps: [a, c]}]")
-    said = user("validate", code=2).text
+def test_dependencies_that_can_not_be(visitor: User) -> None:
+    visitor.workflows("workflows: [{name: a, commands: [ls], deps: [b]}, {name: b, commands: [ls], deps: [a, c]}]")
+    said = visitor("validate", code=2).text
     assert "`a` depends on itself: a → b → a" in said
     assert "`b` depends on `c`" in said
 
@@ -97,17 +97,17 @@ def test_dependencies_that_can_not_be(user: User) -> None:
         ("commands: [ls], working_dir: src", "needs src,"),
     ],
 )
-def test_a_file_that_is_not_there(user: User, rest: str, says: str) -> None:
-    user.write("train.py", "")
-    user.workflows(f"workflows: {{name: train, {rest}}}")
-    refused(user, "run", "train", says=says)
-    refused(user, "run", "train", "--dry-run", says=says)
+def test_a_file_that_is_not_there(visitor: User, rest: str, says: str) -> None:
+    visitor.write("train.py", "")
+    visitor.workflows(f"workflows: {{name: train, {rest}}}")
+    refused(visitor, "run", "train", says=says)
+    refused(visitor, "run", "train", "--dry-run", says=says)
 
 
-def test_a_path_through_a_symlink_out_of_the_folder(user: User) -> None:
-    user.workflows("workflows: {name: train, provider: bash, commands: [a], artifacts: [out/x]}")
-    (user.folder / "out").symlink_to(user.home.parent)
-    refused(user, "run", "train", says="out")
+def test_a_path_through_a_symlink_out_of_the_folder(visitor: User) -> None:
+    visitor.workflows("workflows: {name: train, provider: bash, commands: [a], artifacts: [out/x]}")
+    (visitor.folder / "out").symlink_to(visitor.home.parent)
+    refused(visitor, "run", "train", says="out")
 
 
 def test_a_missing_interpreter_version(user: User) -> None:
@@ -117,30 +117,30 @@ def test_a_missing_interpreter_version(user: User) -> None:
     refused(user, "run", "train", says="3.8")
 
 
-def test_a_docker_workflow_without_docker_says_what_to_install(user: User) -> None:
-    user.workflows("workflows: {name: train, image: 'x:1', commands: [a]}")
-    refused(user, "run", "train", says="Docker")
+def test_a_docker_workflow_without_docker_says_what_to_install(visitor: User) -> None:
+    visitor.workflows("workflows: {name: train, image: 'x:1', commands: [a]}")
+    refused(visitor, "run", "train", says="Docker")
 
 
-def test_running_in_the_home_folder(user: User) -> None:
-    user.workflows(GOOD)
-    user.env["HOME"] = str(user.folder)
-    refused(user, "run", "train", says="home folder")
+def test_running_in_the_home_folder(visitor: User) -> None:
+    visitor.workflows(GOOD)
+    visitor.env["HOME"] = str(visitor.folder)
+    refused(visitor, "run", "train", says="home folder")
 
 
-def test_a_big_folder_asks_first(user: User) -> None:
-    user.workflows(GOOD)
-    with (user.folder / "huge.bin").open("wb") as file:
+def test_a_big_folder_asks_first(visitor: User) -> None:
+    visitor.workflows(GOOD)
+    with (visitor.folder / "huge.bin").open("wb") as file:
         file.truncate(3 * 2**30)
-    refused(user, "run", "train", says="huge.bin")
+    refused(visitor, "run", "train", says="huge.bin")
 
 
 @pytest.mark.parametrize("args", [("logs", "nosuch-1"), ("stop", "nosuch-1", "-y"), ("artifacts", "nosuch-1")])
-def test_a_run_that_does_not_exist(user: User, args: tuple[str, ...]) -> None:
-    refused(user, *args, says="nosuch-1")
+def test_a_run_that_does_not_exist(visitor: User, args: tuple[str, ...]) -> None:
+    refused(visitor, *args, says="nosuch-1")
 
 
 @pytest.mark.parametrize(("args", "says"), [(("--hlep",), "--help"), (("rnu",), "run"), (("ps", "--jsno"), "--json")])
-def test_typing_mistakes(user: User, args: tuple[str, ...], says: str) -> None:
-    answer = user(*args, code=2)
+def test_typing_mistakes(visitor: User, args: tuple[str, ...], says: str) -> None:
+    answer = visitor(*args, code=2)
     assert says in answer.err
