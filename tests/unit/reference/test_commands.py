@@ -24,7 +24,9 @@ from dstack_cloud.services.configuration import cloud_view
 from tests.architecture.sources import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
-_LINE = re.compile(r"^ {4}(?:\$ )?(?:[A-Z_]+=\S+ )*dstack (?P<words>.+)$", re.MULTILINE)
+# what stands for the name of a command
+PLACEHOLDERS = {"CLOUD": "aws", "NAME": "aws"}
+_LINE = re.compile(r"(?:^ {4}|^|`)(?:\$ )?(?:[A-Z_]+=\S+ )*dstack (?P<words>[^`\n]+)(?:`|$)", re.MULTILINE)
 # what the workflows of these pages take themselves: variables, and words for `${{ run.args }}`
 VARIABLES = {"batch-size", "batch_size", "lr", "epochs", "model", "rate", "shape", "width", "gamma"}
 
@@ -45,7 +47,7 @@ def words_of(line: str) -> list[str]:
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """As typer has it, and the words behind its name."""
-    name = ALIASES.get(words[0], words[0])
+    name = PLACEHOLDERS.get(words[0], ALIASES.get(words[0], words[0]))
     module = import_module(f"dstack_cloud.cli.commands.{COMMANDS[name][0]}")
     found: Any = get_command(module.app)
     rest = words[1:]
