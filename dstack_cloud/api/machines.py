@@ -24,6 +24,7 @@ class OfferView(TypedDict):
     resources: str
     spot: bool
     price: float | None
+    currency: str
 
 
 class OffersRequest(TypedDict):
@@ -45,8 +46,8 @@ class RefusalView(TypedDict):
 
 
 class OffersView(TypedDict):
-    """Cheapest first, unknown prices (None) last. By backend: `priced_at` is when its prices were read, `price_lists` where they
-    come from; they are US dollars."""
+    """Cheapest first, unknown prices (None) last. By backend: `priced_at` is when its prices were read (one whose prices couldn't be
+    isn't there), `price_lists` where they come from."""
 
     offers: list[OfferView]
     refusals: list[RefusalView]
@@ -79,6 +80,7 @@ class MachineView(TypedDict):
     job: str
     created_at: float | None
     cost: float | None
+    currency: str
 
 
 class RunnerView(TypedDict):
@@ -103,6 +105,7 @@ class InstanceView(TypedDict):
     instance_type: str
     spot: bool
     price: float | None
+    currency: str
     status: str
     attempt: int
     wrong: str

@@ -294,6 +294,7 @@ class JobView(TypedDict):
     needs: list[NeedView]
     instances: list[InstanceView]
     cost: float | None
+    currency: str
 
 
 class RunView(TypedDict):
@@ -308,6 +309,7 @@ class RunView(TypedDict):
     finished_at: float | None
     exit_code: int | None
     cost: float | None
+    currency: str
     code: CodeView | None
     git: GitView | None
     jobs: list[JobView]

@@ -8,6 +8,8 @@ from enum import Enum
 from pydantic import BaseModel, ConfigDict
 
 WORDS = re.compile(r"[a-z0-9]+")
+# of every price, as ISO 4217 calls it: each cloud is asked for its prices in it
+CURRENCY = "USD"
 
 
 class Frozen(BaseModel):

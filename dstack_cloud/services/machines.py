@@ -10,7 +10,7 @@ from dstack_cloud.api import schemas
 from dstack_cloud.backends.base import Backend, DatedPrices, Pool, offers_of_all
 from dstack_cloud.domain.parsing.model import Resources
 from dstack_cloud.domain.providers.requirements import requirements
-from dstack_cloud.domain.resources import Requirements, SpotPolicy, describe
+from dstack_cloud.domain.resources import CURRENCY, Requirements, SpotPolicy, describe
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.sizes import parse_size
 from dstack_cloud.orchestrator.reap import find_orphans
@@ -77,6 +77,7 @@ def _machine(instance: Instance, now: float) -> schemas.MachineView:
         "job": instance.job_id,
         "created_at": instance.created_at,
         "cost": views.cost(instance, now),
+        "currency": CURRENCY,
     }
 
 
@@ -98,6 +99,7 @@ def list_orphans(context: Context, project: str) -> list[schemas.MachineView]:
             "job": "",
             "created_at": None,
             "cost": None,
+            "currency": CURRENCY,
         }
         for orphan in find_orphans(context.world)
         if orphan.project == project

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_cloud.api import schemas
 from dstack_cloud.domain.git import GitState
-from dstack_cloud.domain.resources import Offer, describe
+from dstack_cloud.domain.resources import CURRENCY, Offer, describe
 from dstack_cloud.domain.runs import CodeRef, Instance, Job, Run, run_status
 from dstack_cloud.domain.states import JobStatus
 
@@ -28,6 +28,7 @@ def run_view(run: Run, jobs: Sequence[Job], instances: Mapping[str, Sequence[Ins
         "finished_at": max((end for end in ends if end is not None), default=None) if finished else None,
         "exit_code": _exit_code(run, jobs),
         "cost": total(view["cost"] for view in views),
+        "currency": CURRENCY,
         "code": code_view(run.code),
         "git": git_view(run.git),
         "jobs": views,
@@ -60,6 +61,7 @@ def job_view(job: Job, instances: Sequence[Instance], now: float) -> schemas.Job
         "needs": [{"id": need.id, "how": need.how, "given": need.given} for need in job.needs],
         "instances": [instance_view(instance) for instance in instances],
         "cost": total(cost(instance, now) for instance in instances),
+        "currency": CURRENCY,
     }
 
 
@@ -72,6 +74,7 @@ def instance_view(instance: Instance) -> schemas.InstanceView:
         "instance_type": instance.offer.instance_type,
         "spot": instance.offer.spot,
         "price": instance.offer.price,
+        "currency": CURRENCY,
         "status": str(instance.status),
         "attempt": instance.attempt,
         "wrong": instance.wrong,
@@ -115,4 +118,5 @@ def offer_view(offer: Offer) -> schemas.OfferView:
         "resources": describe(offer.machine),
         "spot": offer.spot,
         "price": offer.price,
+        "currency": CURRENCY,
     }

@@ -51,9 +51,9 @@ class Shelf(Generic[Data]):
 
     @property
     def read_at(self) -> float | None:
-        """UTC seconds; None where nothing is known yet."""
+        """When it was fetched, UTC seconds; None where it never was, also where `otherwise` stands for it."""
         known = self._read()
-        return None if known is None else known[1]
+        return None if known is None or known[0] is self._otherwise else known[1]
 
     def get(self) -> Data:
         """Raises what fetching raises, where it must be waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -71,11 +72,19 @@ def _show(found: OffersView, limit: int | None) -> None:
         machine_tables.print_offers(offers[:limit])
     if limit is not None and len(offers) > limit:
         print(f"and {len(offers) - limit} more (-a shows all)")
-    for backend, when in sorted(found["priced_at"].items()):
-        source = found["price_lists"].get(backend, "")
-        print(f"prices of {backend}: {f'{source}, ' if source else ''}read {output.age(when)}, in US dollars")
+    for line in _sources(found):
+        print(line)
     for refusal in found["refusals"]:
         hint = f" ({refusal['hint']})" if refusal["hint"] else ""
         print(f"{refusal['backend']}: {refusal['summary']}{hint}", file=sys.stderr)
     if not offers and not found["refusals"]:
         print("nothing fits: ask for less, or configure another backend", file=sys.stderr)
+
+
+def _sources(found: OffersView) -> Iterator[str]:
+    """Where the prices of each backend that offers something come from, and how old they are."""
+    offering = {offer["backend"] for offer in found["offers"]}
+    for backend in sorted(found["priced_at"].keys() | (found["price_lists"].keys() & offering)):
+        source, when = found["price_lists"].get(backend, ""), found["priced_at"].get(backend)
+        age = "couldn't be read" if when is None else f"read {output.age(when)}, in US dollars"
+        yield f"prices of {backend}: {f'{source}, ' if source else ''}{age}"

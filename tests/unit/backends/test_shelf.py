@@ -81,6 +81,7 @@ def test_a_failure_is_raised_unless_there_is_another_answer(tmp_path: Path, sour
     kept = shelf(tmp_path, source, otherwise=0)
     assert [kept.get(), kept.get(), kept.get()] == [0, 0, 0]
     assert source.asked == 2
+    assert kept.read_at is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"at": 1}', '{"at": "x", "data": 1}'])

@@ -17,7 +17,7 @@ Call = Callable[..., Result]
 def offer(price: float | None, **changes: Any) -> dict[str, Any]:
     return {
         "backend": "aws", "region": "eu-west-1", "zone": "eu-west-1a", "instance_type": "g5.xlarge",
-        "resources": "4 CPUs, 16.0 GiB, 1 × A10G (24 GiB)", "spot": True, "price": price, **changes,
+        "resources": "4 CPUs, 16.0 GiB, 1 × A10G (24 GiB)", "spot": True, "price": price, "currency": "USD", **changes,
     }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def machine(**changes: Any) -> dict[str, Any]:
     return {
         "id": "shady-1-abc", "ref": "eu-west-1/i-1", "backend": "aws", "region": "eu-west-1", "zone": "eu-west-1a",
         "instance_type": "g5.xlarge", "spot": True, "price": 0.5, "status": "busy", "run": "shady-1",
-        "job": "shady-1.train", "created_at": time.time() - 120, "cost": 0.02, **changes,
+        "job": "shady-1.train", "created_at": time.time() - 120, "cost": 0.02, "currency": "USD", **changes,
     }  # fmt: skip
 
 
@@ -47,15 +47,32 @@ def test_offers_with_the_age_of_their_prices(server: Backstage, dstack: Call) ->
     assert (asked["overrides"], asked["memory"]) == ({"spot_policy": "spot", "gpu": "A10G"}, "16GB")
 
 
+def test_a_price_list_that_could_not_be_read_is_told(server: Backstage, dstack: Call) -> None:
+    server.answers["POST /offers"] = {
+        "offers": [offer(None)],
+        "refusals": [],
+        "priced_at": {},
+        "price_lists": {"aws": "AWS's price list", "gcp": "Google's catalog"},
+    }
+    assert dstack("offers").out.splitlines()[-1] == "prices of aws: AWS's price list, couldn't be read"
+    told = json.loads(dstack("offers", "--json").out)["offers"][0]
+    assert (told["price"], told["currency"]) == (None, "USD")
+
+
 def test_only_the_cheapest_offers_unless_all_are_asked_for(server: Backstage, dstack: Call) -> None:
-    server.answers["POST /offers"] = {"offers": [offer(float(n)) for n in range(30)], "refusals": [], "priced_at": {}}
+    server.answers["POST /offers"] = {
+        "offers": [offer(float(n)) for n in range(30)],
+        "refusals": [],
+        "priced_at": {},
+        "price_lists": {},
+    }
     assert dstack("offers").out.splitlines()[-1] == "and 10 more (-a shows all)"
     assert len(dstack("offers", "-a").out.splitlines()) == 31
     assert len(json.loads(dstack("offers", "--json").out)["offers"]) == 30
 
 
 def test_nothing_fits(server: Backstage, dstack: Call) -> None:
-    server.answers["POST /offers"] = {"offers": [], "refusals": [], "priced_at": {}}
+    server.answers["POST /offers"] = {"offers": [], "refusals": [], "priced_at": {}, "price_lists": {}}
     assert dstack("offers") == (1, "", "nothing fits: ask for less, or configure another backend\n")
 
 

@@ -18,7 +18,7 @@ from dstack_cloud.api.schemas import (
 
 def instance(attempt: int = 1, wrong: str = "") -> InstanceView:
     return {
-        "id": "i", "backend": "sandbox", "region": "here", "zone": "", "instance_type": "small", "spot": False, "price": 0.5,
+        "id": "i", "backend": "sandbox", "region": "here", "zone": "", "instance_type": "small", "spot": False, "price": 0.5, "currency": "USD",
         "status": "refused" if wrong else "busy", "attempt": attempt, "wrong": wrong, "ending": "", "created_at": 0.0, "terminated_at": None,
     }  # fmt: skip
 
@@ -29,7 +29,7 @@ def job(status: str = "running", exit_code: int | None = None, message: str = ""
     return {
         "id": "shady-1.train", "name": "train", "status": status, "attempt": attempt, "exit_code": exit_code, "reason": "",
         "message": message, "submitted_at": now - 310.5, "started_at": now - 185.5, "finished_at": now if ended else None,
-        "node": 0, "nodes": 1, "ports": [{"app": 8000, "local": 8001}], "needs": [], "instances": [instance()], "cost": 0.25,
+        "node": 0, "nodes": 1, "ports": [{"app": 8000, "local": 8001}], "needs": [], "instances": [instance()], "cost": 0.25, "currency": "USD",
     }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def run(status: str = "running", exit_code: int | None = None, message: str = ""
     ended = status in ("done", "failed", "stopped", "aborted")
     return {
         "name": "shady-1", "workflow": "train", "project": "main", "status": status, "tag": "", "variables": {}, "args": ["--lr", "0.1"],
-        "submitted_at": now - 310.5, "finished_at": now if ended else None, "exit_code": exit_code, "cost": 0.25,
+        "submitted_at": now - 310.5, "finished_at": now if ended else None, "exit_code": exit_code, "cost": 0.25, "currency": "USD",
         "code": {"sha256": "ab" * 32, "size": 2048, "files": 3}, "git": None, "jobs": [job(status, exit_code, message)],
     }  # fmt: skip
 
@@ -58,7 +58,7 @@ def plan(paths: list[str] | None = None, needs_env: list[str] | None = None) -> 
                 "name": "train", "provider": "bash", "image": None, "paths": paths or [], "reads": [], "needs": [], "reused": "", "why": "", "nodes": 1, "setup": None,
                 "offers": [
                     {"backend": "local", "region": "", "zone": "", "instance_type": "local", "resources": "2 CPUs",
-                     "spot": False, "price": 0.0},
+                     "spot": False, "price": 0.0, "currency": "USD"},
                 ],
             }
         ],

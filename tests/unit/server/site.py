@@ -46,7 +46,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 class Site:
     def __init__(self, home: Path) -> None:
-        backend = SimBackend(Chance(random.Random(1)))
+        self.backend = backend = SimBackend(Chance(random.Random(1)))
         self.store = FailingStore()
         self.database = open_database(f"sqlite:///{home / 's.db'}")
         sealer = load_sealer(home / "secret.key")

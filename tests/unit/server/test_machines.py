@@ -6,6 +6,7 @@ from typing import Any
 
 from dstack_cloud.domain.resources import Machine, Offer
 from dstack_cloud.domain.runs import Instance
+from tests.fakes.simulation import an_offer
 from tests.unit.server.site import Site
 
 PROJECT = "/api/projects/main"
@@ -18,6 +19,13 @@ def test_offers_cheapest_first(site: Site) -> None:
     cheap = site.ask("POST", f"{PROJECT}/offers", {**REQUEST, "overrides": {"max_price": 1.5}}).json()
     assert len(cheap["offers"]) == 2
     assert (found["refusals"], found["priced_at"]) == ([], {})
+
+
+def test_a_price_that_is_not_known_is_null_and_comes_last(site: Site) -> None:
+    site.backend.catalogue.insert(0, an_offer("unknown", None))
+    found = site.ask("POST", f"{PROJECT}/offers", REQUEST).json()["offers"]
+    assert [offer["price"] for offer in found] == [0.0, 1.0, 2.0, 3.0, None]
+    assert {offer["currency"] for offer in found} == {"USD"}
 
 
 def test_offers_of_what_is_no_size_or_backend(site: Site) -> None:
@@ -41,7 +49,8 @@ def test_machines_are_listed_while_they_may_cost_money(site: Site) -> None:
     row = Instance(id="a-1", project="main", job_id=run["jobs"][0]["id"], run_name=run["name"], attempt=1, offer=offer)
     site.database.instances.add(row)
     [machine] = site.ask("GET", f"{PROJECT}/instances").json()
-    assert (machine["run"], machine["status"], machine["price"]) == (run["name"], "requested", 2.0)
+    assert (machine["run"], machine["status"]) == (run["name"], "requested")
+    assert (machine["price"], machine["currency"]) == (2.0, "USD")
 
 
 def test_a_dash_is_the_project_in_use(site: Site) -> None:
