@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dstack_cloud.domain.descriptions import first_sentence
 from dstack_cloud.domain.parsing.model import Body, Resources
 
 FILE = "dstack_cloud/cli/field_options.py"
@@ -48,16 +49,12 @@ def module() -> str:
     fields = {name: shape for name, shape in _fields() if name not in NO_OPTION}
     lists = [name for name, shape in fields.items() if "array" in _types(shape) and name not in _ONE_TEXT]
     plain = [name for name, shape in fields.items() if "integer" in _types(shape) and name not in lists]
+    said = {name: first_sentence(shape["description"]) for name, shape in fields.items()}
     return _MODULE.format(
-        fields="\n".join(f"    {_quoted(name)}: {_quoted(said_briefly(shape))}," for name, shape in fields.items()),
+        fields="\n".join(f"    {_quoted(name)}: {_quoted(text)}," for name, text in said.items()),
         lists=", ".join(map(_quoted, lists)),
         plain=", ".join(map(_quoted, plain)),
     )
-
-
-def said_briefly(shape: Mapping[str, Any]) -> str:
-    """The first sentence of a field's description."""
-    return str(shape["description"]).partition(". ")[0].rstrip(".")
 
 
 def _fields() -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -139,7 +139,7 @@ def _setting(setting: Setting, asked: Questionnaire) -> api.SettingView:
     return {
         "key": setting.key,
         "option": setting.option or (option.removesuffix("s") if setting.many else option),
-        "comment": setting.comment,
+        "comment": asked.said_of(setting.key),
         "question": setting.question,
         "many": setting.many,
         "required": setting.required,

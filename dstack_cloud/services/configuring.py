@@ -41,7 +41,7 @@ def configure(context: Context, project: str, request: api.ProjectRequest) -> ap
         _put(document, [*place, "store"], request["store"], STORE)
         _put(document, [*place, "store_options"], request["store_options"], STORE_OPTIONS)
         for name, values in request["settings"].items():
-            said = {each.key: each.comment for each in asked[name].settings}
+            said = {each.key: asked[name].said_of(each.key) for each in asked[name].settings}
             for key, value in values.items():
                 _put(document, [*place, "settings", name, key], value, said[key])
         if document.get(place) is None:

@@ -41,8 +41,8 @@ class AwsConfig(CloudConfig):
     )
     instance_profile: str = Field(
         "",
-        description="The identity of the machines. Without it one is made that may touch the project's store and nothing else;"
-        " `none`: they get none, and the server carries their objects or lends them credentials.",
+        description="The identity of the machines, instead of one that is made. That one may touch the project's store and nothing"
+        " else; `none`: they get none, and the server carries their objects or lends them credentials.",
     )
     lend_role: str = Field(
         "",

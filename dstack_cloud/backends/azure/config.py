@@ -44,7 +44,8 @@ class AzureConfig(CloudConfig):
     isn't of a region is asked."""
 
     subscription: str = Field(
-        "", description="Its id. Without it: that which `az account set` chose, or the only one that the login sees."
+        "",
+        description="The id of the subscription that pays. Without it: that which `az account set` chose, or the only one that the login sees.",
     )
     tenant: str = Field("", description="Where to log in. Without it: the login's own.")
     service_principal: str = Field(
@@ -59,8 +60,8 @@ class AzureConfig(CloudConfig):
     )
     identity: str = Field(
         "",
-        description="The resource id of a user-assigned identity for the machines. Without it one is made that may delete the"
-        " group's machines and use the project's store; `none`: they get none, and can't delete themselves.",
+        description="The resource id of a user-assigned identity for the machines, instead of one that is made. That one may delete"
+        " the group's machines and use the project's store; `none`: they get none, and can't delete themselves.",
     )
     storage_account: str = Field("", description="The account of the project's store (`az://container`).")
     images: Images = Field(

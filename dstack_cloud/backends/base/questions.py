@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from dstack_cloud.backends.base.settings import CloudConfig
+from dstack_cloud.domain.descriptions import first_sentence
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -32,12 +35,10 @@ class Login:
 
 @dataclass(frozen=True)
 class Setting:
-    """`key` as config.yaml has it. `question` is what a person is asked, "": only an option sets it. `comment` goes above it in
-    the file. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said.
+    """`key` as config.yaml has it. `question` is what a person is asked, "": only an option sets it. `default` holds where nothing on this computer suggests another; a `required` one that has none must be said.
     `of_store`: asked only where the home store is in this cloud. `option` is the name on the command line where `key` won't do."""
 
     key: str
-    comment: str
     question: str = ""
     many: bool = False
     required: bool = False
@@ -48,18 +49,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Questionnaire:
-    """`title` is the cloud's name, `scheme` that of its object store. `find` reads files and asks nobody. `nothing` says what to do
+    """`title` is the cloud's name, `scheme` that of its object store, `model` reads its settings. `find` reads files and asks nobody. `nothing` says what to do
     where there is no credential. `reads` are variables whose values `find` wants; `unused` such that hold credentials
     which the server will not have. `known` lists the values that a setting may have, () where that can't be told offline."""
 
     title: str
     scheme: str
+    model: type[CloudConfig]
     settings: tuple[Setting, ...]
     find: Callable[[Surroundings], list[Login]]
     nothing: str
     reads: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     known: Callable[[str], Sequence[str]] = lambda key: ()
+
+    def said_of(self, key: str) -> str:
+        """What stands above it in the file, and behind its option: the beginning of what the model says of it."""
+        return first_sentence(self.model.model_fields[key].description or "")
 
 
 @runtime_checkable

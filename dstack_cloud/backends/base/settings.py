@@ -29,12 +29,12 @@ class CloudConfig(Frozen):
         (), description="Where machines are looked for. Without it: the login's own region."
     )
     instance_types: tuple[str, ...] = Field(
-        (), description="Only these; wildcards are allowed, such as `g5.*`. Without it: all."
+        (), description="Only these types; wildcards are allowed, such as `g5.*`. Without it: all."
     )
     disk: int = Field(default=50 * GIB, ge=8 * GIB, description=DISK, json_schema_extra=SIZE)
     ssh_from: tuple[str, ...] = Field(
         (),
-        description="The networks (CIDR) that may reach port 22. Without it: this computer's public address, as"
+        description="The networks (CIDR) that may reach port 22, instead of this computer's public address. That one is as"
         " `checkip.amazonaws.com` tells it.",
     )
     public_ip: bool = Field(

@@ -38,7 +38,7 @@ class Images(Frozen):
 class GcpConfig(CloudConfig):
     """Credentials are read where they lie, never copied."""
 
-    project: str = Field("", description="A project's id. Without it: that of the credentials.")
+    project: str = Field("", description="The id of the project that pays. Without it: that of the credentials.")
     credentials: str = Field(
         "",
         description="The file of a service account's key, or of other credentials. Without it: the application-default ones.",
@@ -49,8 +49,8 @@ class GcpConfig(CloudConfig):
     )
     service_account: str = Field(
         "",
-        description="The email of the machines' identity. Without it one is made that may use the project's store, delete the"
-        " machines of this installation, and nothing else; `none`: they get none, and the server carries their objects or lends them"
+        description="The email of the machines' identity, instead of one that is made. That one may use the project's store, delete"
+        " the machines of this installation, and nothing else; `none`: they get none, and the server carries their objects or lends them"
         " credentials.",
     )
     images: Images = Field(

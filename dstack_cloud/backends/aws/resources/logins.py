@@ -9,7 +9,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 
 from dstack_cloud.backends.aws.client import known_regions
-from dstack_cloud.backends.aws.config import SCHEME
+from dstack_cloud.backends.aws.config import SCHEME, AwsConfig
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
 
 DEFAULT = "default"
@@ -58,22 +58,22 @@ def _known(key: str) -> list[str]:
 QUESTIONNAIRE = Questionnaire(
     title="AWS",
     scheme=SCHEME,
+    model=AwsConfig,
     settings=(
-        Setting("profile", "of ~/.aws, where its credentials are read whenever they are needed", "AWS profile"),
+        Setting("profile", "AWS profile"),
         Setting(
             "regions",
-            "where machines are looked for: the cheapest zone wins",
             "AWS regions",
             many=True,
             default="us-east-1",
         ),
-        Setting("instance_types", "only these; wildcards are allowed (g5.*)", many=True),
-        Setting("vpc", "where machines are put, instead of each region's default VPC"),
-        Setting("subnets", "where machines are put, instead of each region's default VPC", many=True),
-        Setting("ssh_from", "networks (CIDR) that may reach port 22, instead of this computer's address", many=True),
-        Setting("instance_profile", "the identity of the machines, instead of one that is made"),
-        Setting("lend_role", "the role from which short-lived credentials for the store are taken"),
-        Setting("endpoint", "one URL for all services: an emulator"),
+        Setting("instance_types", many=True),
+        Setting("vpc"),
+        Setting("subnets", many=True),
+        Setting("ssh_from", many=True),
+        Setting("instance_profile"),
+        Setting("lend_role"),
+        Setting("endpoint"),
     ),
     find=logins,
     nothing="no profile in ~/.aws: `aws configure` or `aws configure sso` makes one",

@@ -10,7 +10,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any
 
-from dstack_cloud.backends.azure.config import SCHEME
+from dstack_cloud.backends.azure.config import SCHEME, AzureConfig
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
 
 FOLDER = Path(".azure")
@@ -69,29 +69,28 @@ def _default_location(path: Path) -> str:
 QUESTIONNAIRE = Questionnaire(
     title="Azure",
     scheme=SCHEME,
+    model=AzureConfig,
     settings=(
-        Setting("subscription", "the id of the subscription that pays", "Azure subscription", required=True),
+        Setting("subscription", "Azure subscription", required=True),
         Setting(
             "regions",
-            "where machines are looked for: the cheapest one wins",
             "Azure regions",
             many=True,
             default="eastus",
         ),
-        Setting("service_principal", "a file as `az ad sp create-for-rbac` prints it; without it `az login` is used"),
+        Setting("service_principal"),
         Setting(
             "storage_account",
-            "the account of the project's store",
             "Azure storage account of the store",
             required=True,
             of_store=True,
         ),
-        Setting("tenant", "the directory to log in to, where the subscription's own isn't meant"),
-        Setting("instance_types", "only these; wildcards are allowed (Standard_NC*)", many=True),
-        Setting("resource_group", "how the names of the groups begin that hold all that is made"),
-        Setting("identity", "the identity of the machines, instead of one that is made"),
-        Setting("ssh_from", "networks (CIDR) that may reach port 22, instead of this computer's address", many=True),
-        Setting("endpoint", "one URL for all services: an emulator"),
+        Setting("tenant"),
+        Setting("instance_types", many=True),
+        Setting("resource_group"),
+        Setting("identity"),
+        Setting("ssh_from", many=True),
+        Setting("endpoint"),
     ),
     find=logins,
     nothing="no login of the Azure CLI: `az login` makes one",

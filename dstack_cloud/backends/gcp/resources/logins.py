@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dstack_cloud.backends.base.questions import Login, Questionnaire, Setting, Surroundings
-from dstack_cloud.backends.gcp.config import SCHEME
+from dstack_cloud.backends.gcp.config import SCHEME, GcpConfig
 
 GCLOUD = Path(".config/gcloud")
 APPLICATION_DEFAULT = GCLOUD / "application_default_credentials.json"
@@ -69,24 +69,22 @@ def _object(path: Path) -> dict[str, Any]:
 QUESTIONNAIRE = Questionnaire(
     title="Google Cloud",
     scheme=SCHEME,
+    model=GcpConfig,
     settings=(
-        Setting("credentials", "the file of a service account's key; without it the application-default login is used"),
-        Setting(
-            "project", "the Google Cloud project that pays", "Google Cloud project", required=True, option="project-id"
-        ),
+        Setting("credentials"),
+        Setting("project", "Google Cloud project", required=True, option="project-id"),
         Setting(
             "regions",
-            "where machines are looked for: the cheapest zone wins",
             "Google Cloud regions",
             many=True,
             default="us-central1",
         ),
-        Setting("instance_types", "only these; wildcards are allowed (g2-*)", many=True),
-        Setting("network", "a VPC network of the project, instead of `default`"),
-        Setting("subnet", "a subnet of the network that is in every region, instead of the first there"),
-        Setting("service_account", "the identity of the machines, instead of one that is made"),
-        Setting("ssh_from", "networks (CIDR) that may reach port 22, instead of this computer's address", many=True),
-        Setting("endpoint", "one URL for all services: an emulator"),
+        Setting("instance_types", many=True),
+        Setting("network"),
+        Setting("subnet"),
+        Setting("service_account"),
+        Setting("ssh_from", many=True),
+        Setting("endpoint"),
     ),
     find=logins,
     nothing="no application-default login: `gcloud auth application-default login` makes one",
