@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -35,32 +36,59 @@ REMOTE_IMAGE = "python:{python}"
 
 Settings = Mapping[str, Mapping[str, Any]]
 Config = TypeVar("Config", bound=Frozen)
+Stores = Mapping[str, Callable[[Config, str, Mapping[str, str]], StoreAccess]]
 
-# by the scheme of a store's URL: how it is reached, given its options and the settings of the project's backends
-STORES: Mapping[str, Callable[[str, Mapping[str, str], Settings], StoreAccess]] = {
-    "s3": lambda url, options, settings: s3_access(_read(AwsConfig, settings, "aws"), url, options),
-    "gs": lambda url, options, settings: gs_access(_read(GcpConfig, settings, "gcp"), url, options),
-    "az": lambda url, options, settings: blob_access(_read(AzureConfig, settings, "azure"), url, options),
+
+class Site(NamedTuple):
+    """Where a backend works: `home` keeps what it learnt, `installation` owns what it makes. `default_image` is what config.yaml says
+    that jobs without one run in, "" where it says nothing."""
+
+    home: Path
+    installation: str
+    default_image: str
+
+    @property
+    def image_here(self) -> str:
+        return self.default_image or LOCAL_IMAGE
+
+    @property
+    def image(self) -> str:
+        return self.default_image or REMOTE_IMAGE
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Config]):
+    """A backend's settings and how it is made of them; `stores`: by the scheme of a store's URL, how that is reached."""
+
+    config: type[Config]
+    make: Callable[[Config, Site], Backend]
+    stores: Stores[Config] = field(default_factory=dict)
+
+
+def _cloud(
+    config: type[Config], backend: Callable[[Config, Path, str, str], Backend], stores: Stores[Config]
+) -> Entry[Config]:
+    return Entry(config, lambda settings, site: backend(settings, site.home, site.installation, site.image), stores)
+
+
+BACKENDS: dict[str, Entry[Any]] = {
+    "local": Entry(LocalConfig, lambda config, site: LocalBackend(config, site.home, site.image_here)),
+    "sandbox": Entry(SandboxConfig, lambda config, site: SandboxBackend(config, site.home, site.installation)),
+    "ssh": Entry(SshConfig, lambda config, site: SshBackend(config, site.installation, site.image)),
+    "aws": _cloud(AwsConfig, AwsBackend, {"s3": s3_access}),
+    "gcp": _cloud(GcpConfig, GcpBackend, {"gs": gs_access}),
+    "azure": _cloud(AzureConfig, AzureBackend, {"az": blob_access}),
 }
 
 
 def make_backends(home: Path, installation: str, settings: Settings, default_image: str) -> dict[str, Backend]:
     """Every backend of this version, by name; nothing is contacted. Raises ConfigurationError for bad settings."""
-    elsewhere = default_image or REMOTE_IMAGE
-    made: list[Backend] = [
-        LocalBackend(_read(LocalConfig, settings, "local"), home, default_image or LOCAL_IMAGE),
-        SandboxBackend(_read(SandboxConfig, settings, "sandbox"), home, installation),
-        SshBackend(_read(SshConfig, settings, "ssh"), installation, elsewhere),
-        AwsBackend(_read(AwsConfig, settings, "aws"), home, installation, elsewhere),
-        GcpBackend(_read(GcpConfig, settings, "gcp"), home, installation, elsewhere),
-        AzureBackend(_read(AzureConfig, settings, "azure"), home, installation, elsewhere),
-    ]
-    backends = {backend.name: backend for backend in made}
     for name in settings:
-        if name not in backends:
-            known = ", ".join(sorted(backends))
+        if name not in BACKENDS:
+            known = ", ".join(sorted(BACKENDS))
             raise errors.ConfigurationError(f"settings: there is no backend {name!r}", f"this version has: {known}")
-    return backends
+    site = Site(home, installation, default_image)
+    return {name: entry.make(_read(entry, settings, name), site) for name, entry in BACKENDS.items()}
 
 
 def store_access(url: str, options: Mapping[str, str], settings: Settings) -> StoreAccess | None:
@@ -68,13 +96,16 @@ def store_access(url: str, options: Mapping[str, str], settings: Settings) -> St
 
     What `options` leave out comes from that cloud's settings: the region, an emulator's endpoint.
     """
-    reach = STORES.get(urlsplit(url).scheme)
-    return reach(url, options, settings) if reach else None
+    scheme = urlsplit(url).scheme
+    for name, entry in BACKENDS.items():
+        if scheme in entry.stores:
+            return entry.stores[scheme](_read(entry, settings, name), url, options)
+    return None
 
 
-def _read(model: type[Config], settings: Settings, name: str) -> Config:
+def _read(entry: Entry[Config], settings: Settings, name: str) -> Config:
     try:
-        return model.model_validate(settings.get(name, {}))
+        return entry.config.model_validate(settings.get(name, {}))
     except ValidationError as error:
         lines = "; ".join(_sentence(name, item["loc"], item["msg"]) for item in error.errors())
         raise errors.ConfigurationError(f"config.yaml: {lines}", "mend that, then try again") from None

@@ -19,7 +19,7 @@ from tests.unit.server.site import UnixConnection, wait_until
 
 # packages that come with each cloud's SDK, and with no other
 SDKS = {"aws": {"boto3", "botocore"}, "gcp": {"google", "grpc"}, "azure": {"azure", "msal"}}
-OFFERS = {"overrides": {}, "cpu": None, "memory": "", "disk": "", "regions": []}
+OFFERS: dict[str, Any] = {"overrides": {}, "cpu": None, "memory": "", "disk": "", "regions": []}
 KEY = {
     "type": "service_account",
     "project_id": "some-project",
