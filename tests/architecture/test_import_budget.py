@@ -95,8 +95,9 @@ def test_ps_imports_no_server_side_library(tmp_path: Path) -> None:
         imported_by(["server", "stop"], tmp_path)
 
 
-def test_run_help_imports_no_server_side_library(tmp_path: Path) -> None:
-    unwanted = imported_by(["run", "--help"], tmp_path) & {*HEAVY, *SERVER_ONLY}
+@pytest.mark.parametrize("arguments", [["run", "--help"], ["run", "python", "--help"]])
+def test_run_help_imports_no_server_side_library(arguments: list[str], tmp_path: Path) -> None:
+    unwanted = imported_by(arguments, tmp_path) & {*HEAVY, *SERVER_ONLY, "dstack_cloud.reference"}
     assert not unwanted
 
 

@@ -13,7 +13,7 @@ from dstack_cloud.cli.configuring import Words, go_through, known_project, tell,
 from dstack_cloud.cli.failures import say
 from dstack_cloud.client import Client
 from dstack_cloud.domain.spelling import unknown
-from dstack_cloud.errors import NotFound, UsageError
+from dstack_cloud.errors import NotAvailableYet, NotFound, UsageError
 
 if TYPE_CHECKING:
     from dstack_cloud.api.configuration import BackendView, ConfigurationView, ProjectView
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = ("edit", "list", "use", "delete", "permissions", "check", "path")
 DEFAULT, ALONE = "edit", True
+# of a team's server
+LATER = ("--url", "--token")
 COLUMNS = ("PROJECT", "BACKEND", "CREDENTIAL", "SETTINGS", "STORE")
 
 app = application("Make, change, show and check the configuration, DSTACK_HOME/config.yaml.")
@@ -37,6 +39,16 @@ StoreOptions = Annotated[
     typer.Option("--store-option", metavar="NAME=VALUE", show_default=False, help="What its URL can't say: region=…"),
 ]
 Defaults = Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing: what was found, else the defaults.")]
+
+
+def arrange(_command: object, args: list[str], rest: list[str]) -> tuple[list[str], list[str]]:
+    """All words as they are. Raises NotAvailableYet; what they hold may be secret, so it isn't told."""
+    for word in args:
+        name = word.partition("=")[0]
+        if name in LATER:
+            text = f"`dstack config {name}` is not available yet: there are no team servers"
+            raise NotAvailableYet(text, "leave it out: dstack starts a server of its own on this computer")
+    return args, rest
 
 
 @app.callback()

@@ -281,3 +281,10 @@ def test_a_file_that_was_changed_by_hand_is_not_new_to_a_server_that_is_younger(
     stage.answers["GET /findings"] = []
     (Path(stage.folder).parent / "home" / "config.yaml").write_text("")
     assert dstack("config", "check") == (0, "", "")
+
+
+@pytest.mark.parametrize("words", [("--token", "s3cret"), ("--url=http://team", "--token=s3cret", "--project", "p")])
+def test_a_server_of_a_team_is_not_available_yet(dstack: Call, words: tuple[str, ...]) -> None:
+    answer = dstack("config", *words)
+    assert answer.code == 2
+    assert "is not available yet: there are no team servers" in answer.err and "s3cret" not in answer.err

@@ -1,4 +1,8 @@
-"""Each kind of file that users of older dialects have, told afresh: it is accepted, and means what their documents say."""
+"""Each kind of file that users of older dialects have, told afresh: it is accepted, and means what their documents say.
+
+What they type and what is printed is in tests/e2e/test_reference_documents.py; a private remote in tests/e2e/test_init.py; the
+server of a team, which isn't there yet, in tests/unit/cli/test_configuration.py.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from dstack_cloud.domain import providers
 from dstack_cloud.domain.parsing.known import DESCRIBED
 from dstack_cloud.domain.parsing.model import Body, Resources
-from dstack_cloud.domain.variables import Values
+from dstack_cloud.domain.variables import KNOWN_NAMES, Values
 from dstack_cloud.reference import field_options
 from dstack_cloud.reference.__main__ import made
 from dstack_cloud.reference.pages import BEGIN, END, filled, named, parts
@@ -44,6 +44,12 @@ def test_a_part_that_there_is_not_is_no_part() -> None:
 def test_fields_that_are_no_options_are_fields() -> None:
     fields = {*Body.model_fields, *(f"resources.{name}" for name in Resources.model_fields)}
     assert field_options.NO_OPTION.keys() <= fields
+
+
+def test_every_name_that_texts_may_use_is_told() -> None:
+    page = (ROOT / "docs" / "reference" / "workflows.md").read_text(encoding="utf-8")
+    table = page.split("| name | stands for |")[1].split("\n\n")[0]
+    assert all(f"`{name}`" in table for name in KNOWN_NAMES)
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
