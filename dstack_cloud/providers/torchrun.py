@@ -39,12 +39,14 @@ class Torchrun(Provider):
         return Program((*python_first(), run), given.image, installs=True, setup=packages)
 
     def _group(self, nodes: int) -> tuple[str, ...]:
-        """A single machine's processes find each other at a port that is free: others of the same computer may run, too."""
-        processes = f"--nproc-per-node={self._processes()}"
+        """A single machine's processes find each other at a port that is free: others of the same computer may run, too.
+
+        Options have `_`, which every version takes; PyTorch before 2.0 knows none with `-`."""
+        processes = f"--nproc_per_node={self._processes()}"
         if nodes == 1:
             return "--standalone", processes
-        place = '--master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT"'
-        return '--nnodes="$DSTACK_NODES_NUM" --node-rank="$DSTACK_NODE_RANK"', processes, place
+        place = '--master_addr="$MASTER_ADDR" --master_port="$MASTER_PORT"'
+        return '--nnodes="$DSTACK_NODES_NUM" --node_rank="$DSTACK_NODE_RANK"', processes, place
 
     def _processes(self) -> str:
         wanted = self.nproc_per_node

@@ -112,7 +112,7 @@ def test_the_workflow_chooses_the_port() -> None:
 def test_torchrun_on_one_machine_takes_a_free_port() -> None:
     made = spec("provider: torchrun\nfile: a b.py\nargs: --lr 0.1 ${{ run.args }}\nnproc_per_node: 3", "$HOME")
     words = shlex.split(made.commands[-1])[1:]
-    assert words[:4] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
+    assert words[:4] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3"]
     assert words[4:] == ["a b.py", "--lr", "0.1", "$HOME"]
     assert made.installs
 
@@ -126,8 +126,8 @@ def test_torchrun_on_several_machines_finds_the_first_by_the_environment(gpus: s
         env={**place, "DSTACK_GPUS_PER_NODE": gpus}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == (
-        f"-m torch.distributed.run --nnodes=2 --node-rank=1 --nproc-per-node={processes}"
-        " --master-addr=10.0.0.1 --master-port=29500 a.py\n"
+        f"-m torch.distributed.run --nnodes=2 --node_rank=1 --nproc_per_node={processes}"
+        " --master_addr=10.0.0.1 --master_port=29500 a.py\n"
     )
 
 
