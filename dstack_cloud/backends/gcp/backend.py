@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
-from dstack_cloud.backends.gcp.client import GcpClient
+from dstack_cloud.backends.gcp.client import PATIENCE_SECONDS, GcpClient
 from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME, GcpConfig
 from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_account, translated
 from dstack_cloud.backends.gcp.offers import NAME, Market
@@ -51,12 +51,14 @@ class GcpBackend:
         installation: str,
         default_image: str,
         create_seconds: float = CREATE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """`installation` owns what is made here; `home` keeps what was learnt of types and prices."""
+        """`installation` owns what is made here; `home` keeps what was learnt of types and prices. A question that changes nothing is
+        asked again for `patience` seconds."""
         self._create_seconds = create_seconds
         self._config, self._installation, self._image = config, installation, default_image
         self.home = home
-        self._client = GcpClient(config)
+        self._client = GcpClient(config, patience)
         prefix = machine.prefix_of(installation)
         self._operations = Operations(self._client)
         self._network = Network(self._client, self._operations, prefix)

@@ -54,8 +54,10 @@ class Login(NamedTuple):
 class GcpClient:
     """The clients of one project's settings, made when they are first needed. Threads share them."""
 
-    def __init__(self, config: GcpConfig) -> None:
+    def __init__(self, config: GcpConfig, patience: float = PATIENCE_SECONDS) -> None:
+        """`patience`: seconds, see PATIENCE_SECONDS."""
         self.config = config
+        self._patience = patience
         self._lock = threading.RLock()
         self._login: Login | None = None
         self._clients: dict[str, object] = {}
@@ -128,7 +130,7 @@ class GcpClient:
         from google.api_core.exceptions import InternalServerError, ServiceUnavailable, TooManyRequests
 
         again = retry.if_exception_type(InternalServerError, ServiceUnavailable, TooManyRequests)
-        policy = retry.Retry(predicate=again, initial=0.2, maximum=4.0, timeout=PATIENCE_SECONDS)
+        policy = retry.Retry(predicate=again, initial=0.2, maximum=4.0, timeout=self._patience)
         return {"retry": policy, "timeout": READ_SECONDS}
 
     @property

@@ -90,8 +90,8 @@ def test_a_disk_of_an_earlier_try_that_has_the_name(backend: GcpBackend, launch:
 
 @pytest.fixture
 def hasty(config: GcpConfig, installation: str, tmp_path: Path) -> GcpBackend:
-    """One that hardly waits for an operation."""
-    return GcpBackend(config, tmp_path, installation, "", create_seconds=0.1)
+    """One that hardly waits for an operation, nor for a zone that is silent."""
+    return GcpBackend(config, tmp_path, installation, "", create_seconds=0.1, patience=1.0)
 
 
 def test_an_operation_that_does_not_end_is_left_to_who_looks(
@@ -122,7 +122,7 @@ def test_a_machine_that_was_taken_back_while_it_was_made(
     backend: GcpBackend, launch: Launch, google: GoogleCloud
 ) -> None:
     offer = launch.offer.model_copy(update={"spot": True})
-    google.set(boot_delay=30.0)
+    google.set(boot_delay=2.0)
     ref = backend.create(replace(launch, offer=offer))
     google.interrupt(ref.partition("/")[2], 0.0)
     until(lambda: backend.inspect([ref])[ref].health is Health.GONE)
@@ -144,18 +144,18 @@ def test_an_account_that_compute_engine_has_not_heard_of_yet(
 
 
 def test_a_zone_that_does_not_answer_says_nothing_about_machines(
-    backend: GcpBackend, launch: Launch, google: GoogleCloud
+    hasty: GcpBackend, launch: Launch, google: GoogleCloud
 ) -> None:
     elsewhere = launch.offer.model_copy(update={"zone": "us-central1-b"})
-    silent, well = backend.create(launch), backend.create(Launch(key="k2", offer=elsewhere))
+    silent, well = hasty.create(launch), hasty.create(Launch(key="k2", offer=elsewhere))
     google.set(unreachable=[launch.offer.zone])
-    seen = backend.inspect([silent, well])
+    seen = hasty.inspect([silent, well])
     assert (seen[silent].health, seen[well].health) == (Health.STARTING, Health.RUNNING)
     # whether a machine is missing can't be told from such a list
     with pytest.raises(Unavailable, match="doesn't answer"):
-        backend.list_owned()
+        hasty.list_owned()
     google.set(unreachable=["europe-west4-a"])
-    assert {owned.ref for owned in backend.list_owned()} == {silent, well}
+    assert {owned.ref for owned in hasty.list_owned()} == {silent, well}
 
 
 def test_a_zone_that_there_is_not_has_no_capacity(backend: GcpBackend, launch: Launch) -> None:
