@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.fakes import by_hand
 from tests.fakes.aws import ACCESS_KEY, REGION, SECRET_KEY, MotoCloud
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.emulated import EmulatedCloud
@@ -144,15 +144,10 @@ def main() -> None:
         project = clouds.project(home, store=f"s3://{clouds.bucket()}")
         document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
         (home / "dstack").mkdir()
-        # its machines are on this computer's network: behind a company's proxy, they must trust it too
-        bundle = {"ca_bundle": path} if (path := os.environ.get("SSL_CERT_FILE")) else {}
-        (home / "dstack" / "config.yaml").write_text(json.dumps({**document, **bundle}, indent=1))
+        (home / "dstack" / "config.yaml").write_text(json.dumps({**document, **by_hand.ca_bundle()}, indent=1))
         endpoints = ", ".join(f"{name} at {cloud.endpoint}" for name, cloud in clouds.each.items())
         print(TEXT.format(endpoints=endpoints, home=shlex.quote(folder)), flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("ending it …", file=sys.stderr)
+        by_hand.until_ctrl_c()
 
 
 if __name__ == "__main__":

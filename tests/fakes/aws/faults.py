@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.aws.calls import Call
+from tests.fakes.faults import ANY, Book, Order
 
-ANY = "*"
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 STATUS = {
     **dict.fromkeys(("InsufficientInstanceCapacity", "InternalError"), 500),
@@ -21,7 +19,7 @@ STATUS = {
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Order):
     """Befalls the calls that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `code` is refused with; before the effect, or with `after` once it has happened. `cut` answers nothing at all: the connection
@@ -37,8 +35,6 @@ class Fault:
     region: str = ANY
     access_key: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
-    times: int | None = None
-    share: float = 1.0
     after: bool = False
     cut: bool = False
     delay: float = 0.0
@@ -60,28 +56,6 @@ class Fault:
         )
 
 
-class FaultBook:
-    """The faults that are still to come; the first that fits is taken. Threads share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
-
+class FaultBook(Book[Fault]):
     def take(self, call: Call, facts: Mapping[str, str]) -> Fault | None:
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if not fault.befalls(call, facts) or random.random() >= fault.share:
-                    continue
-                if fault.times is not None:
-                    left = replace(fault, times=fault.times - 1)
-                    self._faults[index : index + 1] = [left] if left.times else []
-                return fault
-        return None
+        return self.first(lambda fault: fault.befalls(call, facts))

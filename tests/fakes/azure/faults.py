@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tests.fakes.azure.calls import STATUS
-
-ANY = "*"
+from tests.fakes.faults import ANY, Book, Order
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Order):
     """Befalls the requests that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `code` is refused with; before the effect, or with `after` once it has happened, or with `later` as the end of the
@@ -29,8 +26,6 @@ class Fault:
     status: int = 0
     region: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
-    times: int | None = None
-    share: float = 1.0
     after: bool = False
     later: bool = False
     stuck: bool = False
@@ -49,28 +44,6 @@ class Fault:
         return named and all(facts.get(name, "").lower() == str(value).lower() for name, value in wanted.items())
 
 
-class FaultBook:
-    """The faults that are still to come; the first that fits is taken. Threads share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
-
+class FaultBook(Book[Fault]):
     def take(self, operation: str, facts: Mapping[str, str]) -> Fault | None:
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if not fault.befalls(operation, facts) or random.random() >= fault.share:
-                    continue
-                if fault.times is not None:
-                    left = replace(fault, times=fault.times - 1)
-                    self._faults[index : index + 1] = [left] if left.times else []
-                return fault
-        return None
+        return self.first(lambda fault: fault.befalls(operation, facts))

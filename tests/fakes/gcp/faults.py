@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from tests.fakes.faults import ANY, Book, Order
 from tests.fakes.gcp.wire import Json, Refusal
 
-ANY = "*"
 # the HTTP status of an error that is answered at once, by its reason; in capitals, of one that an operation ends with:
 # https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-vm-creation and .../resource-availability
 STATUS = {
@@ -28,7 +26,7 @@ STATUS = {
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Order):
     """Befalls the calls that it matches, at most `times` of them (None: all); of many, `share` by chance.
 
     `operation` is a method as "instances.insert". `code` is what is refused with: a reason (`rateLimitExceeded`) at once; a code in
@@ -46,8 +44,6 @@ class Fault:
     service: str = "compute"
     caller: str = ANY
     match: Mapping[str, str] = field(default_factory=dict)
-    times: int | None = None
-    share: float = 1.0
     after: bool = False
     cut: bool = False
     never: bool = False
@@ -83,28 +79,6 @@ class Fault:
         }
 
 
-class FaultBook:
-    """The faults that are still to come; the first that fits is taken. Threads share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
-
+class FaultBook(Book[Fault]):
     def take(self, id: str, caller: str, facts: Mapping[str, str]) -> Fault | None:
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if not fault.befalls(id, caller, facts) or random.random() >= fault.share:
-                    continue
-                if fault.times is not None:
-                    left = replace(fault, times=fault.times - 1)
-                    self._faults[index : index + 1] = [left] if left.times else []
-                return fault
-        return None
+        return self.first(lambda fault: fault.befalls(id, caller, facts))

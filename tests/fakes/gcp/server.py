@@ -7,22 +7,16 @@ Its first line of output is a JSON document: `{"endpoint", "store"}`, URLs of Go
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
-import signal
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
+from tests.fakes import program
 from tests.fakes.gcp.control import Control
 from tests.fakes.gcp.front import Front
 from tests.fakes.gcp.wire import served
 from tests.fakes.gcp.world import World
 
-LOOPBACK = "127.0.0.1"
 TICK_SECONDS = 0.1
 
 
@@ -31,13 +25,10 @@ def emulated(label: str, store: bool) -> Iterator[dict[str, str]]:
     """`label`: instances get bodies that carry it; "": they get none."""
     world = World()
     with contextlib.ExitStack() as stack:
-        host = LOOPBACK
+        host = program.LOOPBACK
         if label:
-            from tests.fakes.hypervisor import Hypervisor
-
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emulated-")))
-            hypervisor = stack.enter_context(Hypervisor(world, home, label))
-            host, world.machines = hypervisor.address, hypervisor
+            machines = stack.enter_context(program.hypervisor(world, label))
+            host, world.machines = machines.address, machines
         url = ""
         if store:
             from tests.fakes.gcp.s3 import S3
@@ -70,16 +61,5 @@ def _ticking(world: World) -> Iterator[None]:
         thread.join()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--machines", default="", metavar="LABEL")
-    parser.add_argument("--store", action="store_true")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with emulated(options.machines, options.store) as urls:
-        print(json.dumps(urls), flush=True)
-        sys.stdin.read()
-
-
 if __name__ == "__main__":
-    main()
+    program.run(emulated)
