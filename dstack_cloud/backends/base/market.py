@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dstack_cloud.backends.base import Finding
-from dstack_cloud.domain.resources import Machine, Offer, Requirements, SpotPolicy, allowed, fits, is_called
+from dstack_cloud.domain.resources import Gpu, Machine, Offer, Requirements, SpotPolicy, allowed, fits, is_called
 from dstack_cloud.errors import BackendError, InvalidConfiguration
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,12 @@ class InstanceType:
     @property
     def size(self) -> tuple[int, int, int]:
         return len(self.machine.gpus), self.machine.cpu, self.machine.memory
+
+
+def machine(size: Mapping[str, Any], gpus: Iterable[tuple[str, int]]) -> Machine:
+    """`size` is what a catalogue kept of a type: {"cpu", "memory" (bytes)}; `gpus` are (name, bytes of memory), one for each."""
+    has = tuple(Gpu(name=name, memory=memory) for name, memory in gpus)
+    return Machine(cpu=size["cpu"], memory=size["memory"], gpus=has)
 
 
 class Candidate(NamedTuple):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.offers import catalogue, prices
 from dstack_cloud.backends.base import market
-from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, told_age
+from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, machine, told_age
 from dstack_cloud.backends.base.shelf import Shelf, digest
-from dstack_cloud.domain.resources import Gpu, Machine
 
 NAME = "aws"
 TITLE = "AWS"
@@ -97,11 +97,7 @@ class Region:
                     yield candidate(types[name], self.name, zone, spot=False, price=on_demand.get(name))
 
 
-def _instance_type(name: str, data: dict[str, object]) -> InstanceType:
+def _instance_type(name: str, data: Mapping[str, Any]) -> InstanceType:
     """What is from before EC2's Nitro is unusual. AWS's own "current generation" leaves out too much: g5, m5."""
-    gpus: list[tuple[str, int]] = data["gpus"]  # type: ignore[assignment] # what catalogue.types wrote
-    machine = Machine.model_validate(
-        {"cpu": data["cpu"], "memory": data["memory"], "gpus": tuple(Gpu(name=gpu, memory=size) for gpu, size in gpus)}
-    )
     usual = bool(data["nitro"]) and not data["metal"]
-    return InstanceType(name, machine, bool(data["spot"]), bool(data["on_demand"]), usual)
+    return InstanceType(name, machine(data, data["gpus"]), bool(data["spot"]), bool(data["on_demand"]), usual)

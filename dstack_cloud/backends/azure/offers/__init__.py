@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.offers import catalogue, prices
 from dstack_cloud.backends.base import market
-from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, told_age
+from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, machine, told_age
 from dstack_cloud.backends.base.shelf import Shelf, digest
-from dstack_cloud.domain.resources import Gpu, Machine
 
 NAME = "azure"
 TITLE = "Azure"
@@ -103,9 +103,5 @@ class Region:
         return str(self._types.get().get(name, {}).get("family", ""))
 
 
-def _instance_type(name: str, data: dict[str, object]) -> InstanceType:
-    gpus: list[tuple[str, int]] = data["gpus"]  # type: ignore[assignment] # what catalogue.types wrote
-    machine = Machine.model_validate(
-        {"cpu": data["cpu"], "memory": data["memory"], "gpus": tuple(Gpu(name=gpu, memory=size) for gpu, size in gpus)}
-    )
-    return InstanceType(name, machine, spot=bool(data["spot"]), on_demand=True)
+def _instance_type(name: str, data: Mapping[str, Any]) -> InstanceType:
+    return InstanceType(name, machine(data, data["gpus"]), spot=bool(data["spot"]), on_demand=True)

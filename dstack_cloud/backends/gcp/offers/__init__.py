@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from dstack_cloud.backends.base import market
-from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, told_age
+from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, machine, told_age
 from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family, is_bare_metal
 from dstack_cloud.backends.gcp.offers import catalogue, prices
-from dstack_cloud.domain.resources import Gpu, Machine
 
 NAME = "gcp"
 TITLE = "Google Cloud"
@@ -96,8 +96,8 @@ class Region:
                         yield candidate(kind, self.name, zone, spot=spot, price=cost)
 
 
-def _instance_type(name: str, size: dict[str, object]) -> InstanceType:
-    gpus = tuple(Gpu(name=gpu, memory=memory) for gpu, memory in catalogue.gpus(size))
-    machine = Machine.model_validate({"cpu": size["cpu"], "memory": size["memory"], "gpus": gpus})
+def _instance_type(name: str, size: Mapping[str, Any]) -> InstanceType:
     usual = family(name) in USUAL and not is_bare_metal(name)
-    return InstanceType(name, machine, spot=True, on_demand=name not in SPOT_ONLY, usual=usual)
+    return InstanceType(
+        name, machine(size, catalogue.gpus(size)), spot=True, on_demand=name not in SPOT_ONLY, usual=usual
+    )
