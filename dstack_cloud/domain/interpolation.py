@@ -26,6 +26,8 @@ Writer = Callable[[Value, int], "str | None"]
 
 def references(text: str) -> list[str | None]:
     """The names in `${{ }}`, in order; None for one that is never closed."""
+    if "${{" not in text:
+        return []
     return [named(match) for match in TOKEN.finditer(text) if match[0].startswith("${{")]
 
 
@@ -60,6 +62,8 @@ def as_text(value: Value, _: int = 0) -> str:
 def interpolate(text: str, values: Mapping[str, Value], write: Writer = as_text) -> str:
     """`text` with each name replaced; `values` are by `form`. Raises ConfigurationError: unclosed,
     unknown, or a secret where none may stand."""
+    if "$" not in text:
+        return text
 
     def replacement(match: re.Match[str]) -> str:
         if match["escaped"] is not None:
@@ -71,10 +75,10 @@ def interpolate(text: str, values: Mapping[str, Value], write: Writer = as_text)
         if not match[0].startswith("${{"):
             return match[0]
         name = named(match)
-        error = refusal(name, values)
-        if error is not None:
-            raise error
-        written = write(values[form(name or "")], match.start())
+        value = None if name is None else values.get(form(name))
+        if value is None:
+            raise refusal(name, values) or AssertionError
+        written = write(value, match.start())
         return match[0] if written is None else written
 
     return TOKEN.sub(replacement, text)

@@ -15,7 +15,7 @@ from dstack_cloud.errors import ConfigurationError, NotFound
 
 def dependencies(workflow: Workflow) -> list[Dependency]:
     """Each once, in the file's order."""
-    plain = [each.model_copy(update={"mount": False}) for each in workflow.deps.on]
+    plain = [each.model_copy(update={"mount": False}) if each.mount else each for each in workflow.deps.on]
     return list(dict.fromkeys(plain))
 
 

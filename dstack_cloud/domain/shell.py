@@ -9,6 +9,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from dstack_cloud.domain.interpolation import Writer
 from dstack_cloud.domain.variables import Value
@@ -45,6 +46,8 @@ _CLOSERS = {
     Kind.SINGLE: "'",
     Kind.ANSI: "'",
 }
+# what means nothing special anywhere
+_PLAIN = re.compile(r"[A-Za-z0-9_ ./=:,@%+-]+")
 _REFERENCE = re.compile(r"\$\{\{[^{}\n]*\}\}")
 _DELIMITER = re.compile(r"<<(?P<dash>-?)[ \t]*(?P<word>(?:'[^'\n]*'|\"[^\"\n]*\"|\\.|[^\s;&|<>()'\"\\`])+)")
 
@@ -78,15 +81,18 @@ class Place:
 
 def writer(text: str) -> Writer:
     """For `interpolate`. A `$name` behind a backslash is left to the shell."""
-    places: dict[int, Place] = {}
 
     def write(value: Value, offset: int) -> str | None:
-        if not places:
-            places.update(_Scan(text).places)
-        place = places.get(offset)
+        place = _places(text).get(offset)
         return None if place is None else place.written(value)
 
     return write
+
+
+@lru_cache(maxsize=2048)
+def _places(text: str) -> dict[int, Place]:
+    """One command is filled in several times while a run is planned."""
+    return _Scan(text).places
 
 
 def sets_itself(text: str, name: str) -> bool:
@@ -116,7 +122,10 @@ class _Scan:
         self._heredoc_end = self._after_heredoc = len(text) + 1
         self._heredoc_depth = 0
         while self._at < len(text):
-            self._step()
+            if plain := _PLAIN.match(text, self._at, self._heredoc_end):
+                self._at = plain.end()
+            else:
+                self._step()
 
     @property
     def unfinished(self) -> bool:

@@ -18,6 +18,7 @@ from dstack_cloud.domain.resources import Offer
 from dstack_cloud.domain.runs import Job, Need
 from dstack_cloud.domain.variables import Values, Variables, form
 from dstack_cloud.providers import place
+from dstack_cloud.providers.base import Program
 from dstack_cloud.services import results, reuse
 from dstack_cloud.services.context import Context
 
@@ -63,18 +64,21 @@ class Drafting:
             name: value for name, value in self.request["overrides"].items() if named or name not in OF_THE_TARGET
         }
         values = self.values(workflow)
-        reload = named and self.request.get("reload", False)
+        reload = self._is_reloaded(workflow)
         (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known, reload=reload)
         spec = spec.model_copy(update={"rebuild": bool(spec.setup) and self.request.get("rebuild", False)})
         env = self._environment(workflow)
         confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
         return PlannedJob(workflow, spec, confidential, self._step(workflow, env, spec))
 
+    def _is_reloaded(self, workflow: parsing.Workflow) -> bool:
+        return workflow is self.target and self.request.get("reload", False)
+
     def values(self, workflow: parsing.Workflow, run_name: str = "") -> Values:
         args = self.request["args"] if workflow is self.target else []
         return self.variables.values(workflow.name, run_name=run_name or self.run_name, args=args)
 
-    def _program(self, workflow: parsing.Workflow) -> str:
+    def _program(self, workflow: parsing.Workflow, spec: JobSpec) -> str:
         """What its provider makes of it, whatever the run is called: a file of the working folder counts by its text. Where a
         workflow says on which variables it depends, a built-in one's program, which may be made of others, doesn't count."""
         if place.is_own(workflow.provider):
@@ -82,8 +86,12 @@ class Drafting:
             return next((file["text"] for file in self.request["files"] if file["path"] == path), "")
         if workflow.provider in BUILT_IN and workflow.deps.variables is not None:
             return ""
-        (spec,) = providers.job_specs(workflow, self.values(workflow, ANY_RUN), providers=self.known)
-        return json.dumps([spec.commands, spec.image, spec.entrypoint, *([spec.setup] if spec.setup else [])])
+        values = self.values(workflow, ANY_RUN)
+        program: JobSpec | Program = spec
+        if self._is_reloaded(workflow) or providers.tells_runs_apart(workflow, values):
+            program = providers.program_of(workflow, values, self.known)
+        parts = [program.commands, program.image, program.entrypoint, *([program.setup] if program.setup else [])]
+        return json.dumps(parts)
 
     def _variables(self, workflow: parsing.Workflow) -> dict[str, str]:
         """Those that it depends on: all that it sees, or those that it says."""
@@ -116,7 +124,7 @@ class Drafting:
         code = self.request["code"]
         inputs = fingerprints.Inputs(
             code=fingerprints.code_of(workflow, code["sha256"] if code else "", self.request.get("contents", {})),
-            program=self._program(workflow),
+            program=self._program(workflow, spec),
             gpu=spec.requirements.gpu,
             variables=self._variables(workflow),
             env={**{name: value for name, value in workflow.env.items() if value is not None}, **env},
@@ -124,8 +132,7 @@ class Drafting:
         )
         parts = fingerprints.parts_of(workflow, inputs, self.context.sealer.keyed)
         # what is reloaded ends as something else than it began as: it is never used again
-        reloaded = workflow is self.target and self.request.get("reload", False)
-        fingerprint = "" if reloaded else fingerprints.fingerprint(parts)
+        fingerprint = "" if self._is_reloaded(workflow) else fingerprints.fingerprint(parts)
         return Step(workflow.name, tuple(depends), fixed, fingerprint, parts)
 
 

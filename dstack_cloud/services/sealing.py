@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import hmac
 import os
 from functools import cached_property
@@ -43,7 +42,7 @@ class Sealer:
 
     def keyed(self, data: bytes) -> str:
         """A hash that only who has the key can make: of values that are to be compared and not told."""
-        return hmac.new(self._key, b"compare\0" + data, hashlib.sha256).hexdigest()[:32]
+        return hmac.digest(self._key, b"compare\0" + data, "sha256").hex()[:32]
 
     def open(self, sealed: bytes) -> Confidential:
         """Raises ConfigurationError where the key isn't the one that sealed it."""

@@ -9,7 +9,6 @@ from dstack_cloud import errors
 from dstack_cloud.api import schemas
 from dstack_cloud.backends.base import offers_of_all
 from dstack_cloud.domain import fingerprints, parsing, providers
-from dstack_cloud.domain.jobs import JobSpec
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.pipelines import check_node_names, pipeline, unplannable
 from dstack_cloud.domain.resources import Offer, Requirements
@@ -146,23 +145,25 @@ def _with_offers(
 ) -> Iterator[PlannedJob]:
     """Jobs that ask for the same are offered the same, and it is asked for once. `left_out` gets why backends offered nothing
     where others did."""
-    known: dict[Requirements, tuple[Offer, ...]] = {}
+    known: dict[Requirements, tuple[Requirements, tuple[Offer, ...]]] = {}
     for job in jobs:
         if job.reused is not None:
             yield job
             continue
-        spec = _with_backends(context, project, job.spec)
-        if spec.requirements not in known:
+        wanted = job.spec.requirements
+        if wanted not in known:
+            asked = _with_backends(context, project, wanted)
             try:
-                offers, refusals = _offers(context, project, spec)
-                known[spec.requirements] = tuple(offers)
+                offers, refusals = _offers(context, project, asked)
+                known[wanted] = asked, tuple(offers)
                 left_out.update(refusals)
             except errors.BackendError:
                 # whether a dependency runs at all is known only with the code
                 if request["code"] is not None or job is jobs[-1]:
                     raise
-                known[spec.requirements] = ()
-        yield replace(job, spec=spec, offers=known[spec.requirements])
+                known[wanted] = asked, ()
+        requirements, found = known[wanted]
+        yield replace(job, spec=job.spec.model_copy(update={"requirements": requirements}), offers=found)
 
 
 def _check_args(workflow: parsing.Workflow, args: Sequence[str]) -> None:
@@ -186,21 +187,20 @@ def check_tag(tag: str) -> None:
         )
 
 
-def _with_backends(context: Context, project: str, spec: JobSpec) -> JobSpec:
-    asked = spec.requirements.backends or context.project(project).backends
+def _with_backends(context: Context, project: str, wanted: Requirements) -> Requirements:
+    asked = wanted.backends or context.project(project).backends
     known = context.backends(project)
     for name in asked:
         if name not in known:
             raise errors.UsageError(f"there is no backend {name!r}", f"this version has: {', '.join(sorted(known))}")
-    requirements = spec.requirements.model_copy(update={"backends": tuple(asked)})
-    return spec.model_copy(update={"requirements": requirements})
+    return wanted.model_copy(update={"backends": tuple(asked)})
 
 
-def _offers(context: Context, project: str, spec: JobSpec) -> tuple[list[Offer], dict[str, errors.BackendError]]:
+def _offers(context: Context, project: str, wanted: Requirements) -> tuple[list[Offer], dict[str, errors.BackendError]]:
     known = context.backends(project)
-    offers, refusals = offers_of_all([known[name] for name in spec.requirements.backends], spec.requirements)
+    offers, refusals = offers_of_all([known[name] for name in wanted.backends], wanted)
     if not offers:
-        raise _no_offer(spec.requirements, list(refusals.values()))
+        raise _no_offer(wanted, list(refusals.values()))
     return offers, refusals
 
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -34,11 +34,10 @@ _KINDS: dict[str, Kind] = {
     f"{_TAG}null": "null",
 }
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-_COLLECTIONS = {f"{_TAG}map", f"{_TAG}seq"}
+_KNOWN_TAGS = {*_KINDS, f"{_TAG}map", f"{_TAG}seq"}
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """Counts from 1."""
 
     line: int
@@ -108,7 +107,7 @@ def read(text: str) -> tuple[Tree | None, list[Fault]]:
 
 
 class _Composer(yaml.composer.Composer):
-    """Composes nodes, and stops before Python's own recursion limit would."""
+    """Composes nodes, and stops before Python's own recursion limit would; libyaml's composer would go on until the stack is full."""
 
     depth = 0
 
@@ -144,6 +143,12 @@ if yaml.__with_libyaml__:
             CParser.__init__(self, text)
             _Composer.__init__(self)
             yaml.resolver.Resolver.__init__(self)
+
+        def descend_resolver(self, current_node: object, current_index: object) -> None:
+            """Nothing is looked for by its path."""
+
+        def ascend_resolver(self) -> None:
+            """As above."""
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -189,6 +194,11 @@ class _Builder:
             raise _Refused(mark, f"with its aliases the file has more than {MOST_VALUES} values")
         if depth > DEEPEST:
             raise _Refused(mark, f"lists and mappings are nested more than {DEEPEST} deep")
+        if node.tag not in _KNOWN_TAGS:
+            tag = node.tag.replace(_TAG, "!!")
+            self._fault(mark, path, f"the tag {shown(tag)} has no meaning here", "remove it")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, mark, path)
         if id(node) in self._open:
             raise _Refused(mark, "an anchor contains an alias of itself")
         self._open.add(id(node))
@@ -197,17 +207,12 @@ class _Builder:
         finally:
             self._open.discard(id(node))
 
-    def _value(self, node: yaml.Node, mark: Mark, path: Path, depth: int) -> Tree:
-        if node.tag not in _KINDS and node.tag not in _COLLECTIONS:
-            tag = node.tag.replace(_TAG, "!!")
-            self._fault(mark, path, f"the tag {shown(tag)} has no meaning here", "remove it")
+    def _value(self, node: Any, mark: Mark, path: Path, depth: int) -> Tree:  # noqa: ANN401 - one of PyYAML's collections
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, mark, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            items = Items(mark, bool(node.flow_style))
-            items.extend(self.build(child, (*path, index), depth + 1) for index, child in enumerate(node.value))
-            return items
-        return self._scalar(node, mark, path)
+        items = Items(mark, bool(node.flow_style))
+        items.extend(self.build(child, (*path, index), depth + 1) for index, child in enumerate(node.value))
+        return items
 
     def _scalar(self, node: yaml.Node, mark: Mark, path: Path) -> Scalar:
         text = str(node.value)

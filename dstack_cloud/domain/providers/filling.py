@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from dstack_cloud.domain.interpolation import interpolate, mentions, references, split, whole
 from dstack_cloud.domain.parsing import Workflow
-from dstack_cloud.domain.parsing.model import Resources
+from dstack_cloud.domain.parsing.model import Artifact, CachePath, Resources
 from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home
 from dstack_cloud.domain.secrets import name_in, places
 from dstack_cloud.domain.shell import writer
 from dstack_cloud.domain.shell_references import with_references
-from dstack_cloud.domain.variables import RUN_ARGS, Value, Values, form
+from dstack_cloud.domain.variables import RUN_ARGS, RUN_NAME, Value, Values, form
 from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.options import Option
+
+_Saved = TypeVar("_Saved", Artifact, CachePath)
+# as `form` spells what is another in each run
+_OF_A_RUN = (RUN_NAME, "run_name", "job_id")
 
 
 def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> Workflow:
@@ -30,13 +35,8 @@ def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> W
             "entrypoint": None if workflow.entrypoint is None else filled.words(workflow.entrypoint),
             "working_dir": filled.path(workflow.working_dir, inside),
             "home_dir": workflow.home_dir and filled.path(workflow.home_dir, absolute),
-            "artifacts": tuple(
-                saved.model_copy(update={"path": filled.path(saved.path, inside_or_home)})
-                for saved in workflow.artifacts
-            ),
-            "cache": tuple(
-                saved.model_copy(update={"path": filled.path(saved.path, inside_or_home)}) for saved in workflow.cache
-            ),
+            "artifacts": tuple(map(filled.saved, workflow.artifacts)),
+            "cache": tuple(map(filled.saved, workflow.cache)),
             "resources": filled.resources(workflow.resources),
             "options": {name: filled.option(given, options[name]) for name, given in workflow.options.items()},
         }
@@ -84,14 +84,19 @@ class _Filling:
         except ConfigurationError as error:
             raise ConfigurationError(f"the path `{given}` can't be used: {error.summary}", error.hint) from error
 
+    def saved(self, given: _Saved) -> _Saved:
+        path = self.path(given.path, inside_or_home)
+        return given if path == given.path else given.model_copy(update={"path": path})
+
     def resources(self, given: Resources) -> Resources:
-        names = {
-            field: tuple(map(self.plain, getattr(given, field))) for field in ("regions", "backends", "instance_types")
+        fields = ("regions", "backends", "instance_types")
+        update: dict[str, object] = {
+            field: tuple(map(self.plain, named)) for field in fields if (named := getattr(given, field))
         }
         gpu = given.gpu
-        if gpu is not None and gpu.name is not None:
-            gpu = gpu.model_copy(update={"name": self.plain(gpu.name)})
-        return given.model_copy(update={**names, "gpu": gpu})
+        if gpu is not None and gpu.name is not None and (name := self.plain(gpu.name)) != gpu.name:
+            update["gpu"] = gpu.model_copy(update={"name": name})
+        return given.model_copy(update=update) if update else given
 
     def option(self, given: str | tuple[str, ...], option: Option) -> str | tuple[str, ...]:
         if option.kind == "words" or not isinstance(given, str):
@@ -104,9 +109,26 @@ def uses_args(workflow: Workflow) -> bool:
     return any(mentions(text, RUN_ARGS) for text in _strings(workflow.model_dump()))
 
 
+def tells_runs_apart(workflow: Workflow, values: Values) -> bool:
+    """Whether its program may differ from one run to the next: a string, or the name of a variable, has the run's name or the job's id
+    in it."""
+    texts = [*workflow.commands, *workflow.setup, workflow.image, workflow.entrypoint, *workflow.options.values()]
+    return any(form(name) in _OF_A_RUN for name in values.variables) or any(
+        word in form(text) for text in _strings(texts) for word in _OF_A_RUN
+    )
+
+
 def secrets_of(workflow: Workflow) -> tuple[str, ...]:
     """The names in its `${{ secrets.NAME }}`, sorted."""
-    names = {name_in(each) for text in _strings(workflow.model_dump()) for each in references(text)}
+    login = workflow.registry_auth
+    # the fields where one may stand: `secrets.FIELDS`
+    texts = [
+        *workflow.commands,
+        *workflow.setup,
+        *workflow.env.values(),
+        *((login.username, login.password) if login else ()),
+    ]
+    names = {name_in(each) for text in texts if text for each in references(text)}
     return tuple(sorted(name for name in names if name is not None))
 
 

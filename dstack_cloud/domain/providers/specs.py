@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 from dstack_cloud.domain.jobs import JobSpec, PortMapping, SavedPath
@@ -63,6 +64,14 @@ def job_specs(
         secrets=secrets,
     )
     return [spec]
+
+
+def program_of(workflow: Workflow, values: Values, providers: Providers = _BUILT_IN) -> Program:
+    """What runs, with the workflow's own setup. Raises ConfigurationError."""
+    described = providers.known.of(workflow.provider)
+    filled = fill(workflow, values, described.options)
+    program, _ = _program(filled, providers, described.port, reload=False)
+    return replace(program, setup=(*filled.setup, *program.setup))
 
 
 def _reads(workflow: Workflow, options: Mapping[str, Option]) -> Iterator[str]:
