@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dstack_cloud.runner_bootstrap.payload import mounted_layer
+from dstack_cloud.runner_bootstrap.payload import docker_setup, mounted_layer
+from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, frames
 from dstack_cloud.runner_bootstrap.payload.executor import Failure
 from dstack_cloud.storage import packing
 from tests.unit.runner.rig import tar_of
 
 pytestmark = pytest.mark.docker
-DELETED = "deleted"
+DELETED = docker_setup.DELETED
 ATTEMPT = f"unit-test-of-layers-{os.getpid()}"
 NAME = f"{mounted_layer.REPOSITORY}:{ATTEMPT}"
 SHOW = "cat /opt/file; ls /root; test ! -e /bin/yes && echo gone; echo mine > /opt/file; cat /opt/file"
@@ -95,3 +99,29 @@ def test_what_breaks_off_on_the_way_says_so(folder: Path) -> None:
     with pytest.raises((ConnectionError, Failure)):
         mounted_layer.take(Breaking(packed[:50]), folder / ATTEMPT, DELETED)
     (folder / ATTEMPT).unlink()
+
+
+def taken(image: str, packed: bytes, *as_whom: str) -> str:
+    """What another process says of it."""
+    command = [*as_whom, sys.executable, "-m", "tests.unit.runner.take_setup", image, ATTEMPT]
+    done = subprocess.run(command, input=packed, capture_output=True, check=True)
+    assert Engine().image(NAME) is None and not Engine().containers({ATTEMPT_LABEL: ATTEMPT})
+    assert "dstack-setup.erofs" not in Path("/proc/self/mountinfo").read_text()
+    return done.stdout.decode().strip()
+
+
+def test_a_machine_of_its_own_mounts_it(folder: Path, image: str) -> None:
+    mounted_layer.release(Engine(), ATTEMPT)
+    packed = b"".join(packing.packed([setup_of("bin/yes\n")]))
+    assert taken(image, packed) == f"{NAME} True True"
+    assert taken(image, packed[:-10]).startswith(f"{image} the setup can't be unpacked")
+    assert list(folder.glob(f"*{ATTEMPT}*")) == []
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv here")
+def test_one_that_cannot_mount_unpacks_it(folder: Path, image: str) -> None:
+    """Root without the right to mount."""
+    assert folder.is_dir()
+    mounted_layer.release(Engine(), ATTEMPT)
+    packed = b"".join(packing.packed([setup_of("bin/yes\n")]))
+    assert taken(image, packed, "setpriv", "--bounding-set=-sys_admin") == f"{image} True True"
