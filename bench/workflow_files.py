@@ -98,10 +98,7 @@ def chain() -> float:
             made = planner.plan_run(server.context, server.context.default_project, request)
             assert len(planner.plan_view(made)["jobs"]) == COUNT
 
-        try:
-            return median(plan, ROUNDS)
-        finally:
-            server.database.close()
+        return median(plan, ROUNDS)
 
 
 def helping(here: Place, count: int) -> float:

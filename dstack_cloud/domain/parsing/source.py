@@ -9,6 +9,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import yaml
@@ -133,6 +134,15 @@ class _Loader(_Composer, yaml.SafeLoader):
     """PyYAML's own, whose complaints `syntax` explains."""
 
 
+_RESOLVER = yaml.resolver.Resolver()
+
+
+@lru_cache(maxsize=4096)
+def _tag(kind: Any, value: Any, implicit: Any) -> str:  # noqa: ANN401
+    """What YAML takes a scalar for: half of all are keys, the same ones in each workflow."""
+    return str(_RESOLVER.resolve(kind, value, implicit))
+
+
 if yaml.__with_libyaml__:
     from yaml._yaml import CParser
 
@@ -143,6 +153,9 @@ if yaml.__with_libyaml__:
             CParser.__init__(self, text)
             _Composer.__init__(self)
             yaml.resolver.Resolver.__init__(self)
+
+        def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ANN401 - as PyYAML has it
+            return _tag(kind, value, implicit)
 
         def descend_resolver(self, current_node: object, current_index: object) -> None:
             """Nothing is looked for by its path."""
