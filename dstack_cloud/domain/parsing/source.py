@@ -140,7 +140,7 @@ _RESOLVER = yaml.resolver.Resolver()
 @lru_cache(maxsize=4096)
 def _tag(kind: Any, value: Any, implicit: Any) -> str:  # noqa: ANN401
     """What YAML takes a scalar for: half of all are keys, the same ones in each workflow."""
-    return str(_RESOLVER.resolve(kind, value, implicit))
+    return str(_RESOLVER.resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
 if yaml.__with_libyaml__:
@@ -154,7 +154,7 @@ if yaml.__with_libyaml__:
             _Composer.__init__(self)
             yaml.resolver.Resolver.__init__(self)
 
-        def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ANN401 - as PyYAML has it
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:  # noqa: ANN401 - as PyYAML has it
             return _tag(kind, value, implicit)
 
         def descend_resolver(self, current_node: object, current_index: object) -> None:
