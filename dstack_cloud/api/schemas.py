@@ -89,6 +89,7 @@ class VariableView(TypedDict):
     name: str
     default: str
     shared: bool
+    help: str
 
 
 class WorkflowDetail(WorkflowView):

@@ -33,7 +33,8 @@ class JobSpec(Frozen):
     """All of a job that may be kept in plain. `max_duration` is seconds; `grace` is seconds from SIGTERM to SIGKILL.
 
     `image` None means: the default image where there is Docker, else a process group on the machine itself.
-    `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once.
+    `retry_seconds` is for how long to go on looking for a machine while all offers are refused; None: each is tried once, but a job
+    that lost its machine goes on; 0: neither.
     `secrets` are the names of those that its workflow refers to: it isn't started without them.
     `reads` are the files and folders of the working folder without which it can't run.
     `commands` run in one bash, each after the one before succeeded; empty means the image's own command. `installs`: they

@@ -104,6 +104,12 @@ WORDS = [
 ]
 
 
+def is_run_name(text: str) -> bool:
+    """Whether `new_run_name` could have made it."""
+    word, _, number = text.partition("-")
+    return word in WORDS and number.isdigit()
+
+
 def new_run_name(taken: Callable[[str], list[str]], rng: random.Random) -> str:
     """`taken(word)` lists the names that begin with the word."""
     word = rng.choice(WORDS)

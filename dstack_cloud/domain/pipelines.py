@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dstack_cloud.domain.fingerprints import difference
+from dstack_cloud.domain.names import is_run_name
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Dependency
 from dstack_cloud.domain.parsing.problems import Problem, nearest, shown
@@ -113,6 +114,11 @@ def _missing(name: str, workflow: Workflow, known: Collection[str]) -> tuple[str
     near = nearest(name, known)
     there = f"workflows: {', '.join(known)}"
     text = f"`{workflow.name}` depends on {shown(name)}, and there is no such workflow"
+    if is_run_name(name):
+        return (
+            text,
+            f"of a run the outputs have a name by a tag: `dstack tag {name} TAG`, and `:TAG` in `deps`; {there}",
+        )
     return text, f"did you mean `{near}`? {there}" if near else there
 
 

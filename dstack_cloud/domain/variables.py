@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dstack_cloud.errors import UsageError
 
+# the section of variables that all workflows see
+GLOBAL = "global"
 RUN_ARGS = "run.args"
 RUN_NAME = "run.name"
 # the older spellings of the system's names; `$config_args` is the oldest dialect's
@@ -90,10 +92,12 @@ class Values:
 
 @dataclass(frozen=True)
 class Variables:
-    """What the files define: `shared` for all workflows, `own` by workflow; name → text."""
+    """What the files define: `shared` for all workflows, `own` by workflow; name → text. `help`: what is said of them, by
+    section (GLOBAL for the shared ones) and name."""
 
     shared: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    help: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def overridden(self, workflow: str, given: Mapping[str, str]) -> Variables:
         """With other values for what this workflow sees. A global variable changes for all workflows, so also for those that
@@ -106,11 +110,16 @@ class Variables:
             if spelled is None:
                 raise unknown(name, workflow, [*own, *shared])
             (own if spelled in own else shared)[spelled] = value
-        return Variables(shared, {**self.own, workflow: own})
+        return replace(self, shared=shared, own={**self.own, workflow: own})
 
     def values(self, workflow: str, *, run_name: str, args: Sequence[str] = ()) -> Values:
         own = self.own.get(workflow, {})
         return Values(run_name, f"{run_name}.{workflow}", tuple(args), self.shared, own)
+
+    def help_of(self, workflow: str, name: str) -> str:
+        """Of one that the workflow sees."""
+        section = workflow if name in self.own.get(workflow, {}) else GLOBAL
+        return self.help.get(section, {}).get(name, "")
 
     def seen_by(self, workflow: str) -> dict[str, str]:
         """Its own first, then the global ones that they don't hide."""

@@ -213,11 +213,14 @@ def _elsewhere(nodes: Sequence[Node], launches: Sequence[Instance], longest: int
     ran = max(plan.ran_for(job, now) for job in timed)
     first = replace(timed[0], ran=ran, running_since=None)
     seen = [ended.get(launch.id, launch) for launch in launches]
-    decided = plan.go_on(first, ended[moved[0].instance.id], seen, longest, now)
-    if not decided.status.finished:
-        decided = replace(decided, message=f"node {moved[0].job.node}: {decided.message}")
+    who = f"node {moved[0].job.node}: "
+    decided = plan.go_on(first, ended[moved[0].instance.id], seen, longest, now, who)
     return Verdict(_all(nodes, decided), tuple(ended.values()))
 
 
 def _all(nodes: Sequence[Node], first: Job) -> tuple[Job, ...]:
-    return (first, *(like(node.job, first) for node in nodes[1:]))
+    """A job that has ended still says which machine it had."""
+    others = [like(node.job, first) for node in nodes[1:]]
+    if first.status.finished:
+        others = [replace(job, instance_id=node.job.instance_id) for job, node in zip(others, nodes[1:], strict=True)]
+    return (first, *others)

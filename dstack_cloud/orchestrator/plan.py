@@ -16,6 +16,8 @@ MOST_LOST = 10
 MOST_MUTE = 3
 # the code of what ended a machine whose carrier gave up
 STORE_FAILED = "StoreError"
+# the `retry_seconds` of a job that is begun only once; a machine that never answered hasn't begun it
+NEVER = 0
 OUT_OF_TIME = "stopped because max_duration is over, which counts the running time of all attempts"
 
 _PHASES: Mapping[str, JobStatus] = {
@@ -145,26 +147,38 @@ def timed(job: Job, report: RunnerReport, now: float) -> Job:
     return replace(job, ran=job.ran + min(report.ran, longest), running_since=None, started_at=job.started_at or since)
 
 
-def go_on(job: Job, ended: Instance, launches: Sequence[Instance], longest: int | None, now: float) -> Job:
+def go_on(
+    job: Job, ended: Instance, launches: Sequence[Instance], longest: int | None, now: float, who: str = ""
+) -> Job:
     """After its machine was taken back or lost: back to the search for one, or the end, where it was asked to stop, has no time
-    left (`longest`: seconds that it may run), or loses every machine. `launches` are all of its, that one as it ended."""
+    left (`longest`: seconds that it may run), isn't to be begun again, or loses every machine. `launches` are all of its, that
+    one as it ended; `who`: "node 1: " where that was one of several."""
     if job.stop_request:
         return stopped(job, now)
     if longest is not None and ran_for(job, now) >= longest:
         return finish(job, JobStatus.FAILED, now, reason="max_duration", message=OUT_OF_TIME)
+    if job.spec.retry_seconds == NEVER and ended.ending is not Ending.MUTE:
+        message = f"{who}{_what_happened(ended)}; it isn't begun again, because its workflow says `retry: false`"
+        reason = "interrupted" if ended.ending is Ending.INTERRUPTED else "lost"
+        return finish(job, JobStatus.FAILED, now, reason=reason, message=message)
     if why := too_many_lost(since_resumed(job, launches)):
         return finish(job, JobStatus.FAILED, now, reason="lost", message=why)
-    return resubmitted(job, ended, ended.ending, now)
+    return resubmitted(job, ended, now, who)
 
 
-def resubmitted(job: Job, instance: Instance, ending: Ending, now: float) -> Job:
+def _what_happened(ended: Instance) -> str:
+    where = place_text(ended.offer)
+    if ended.ending is Ending.INTERRUPTED:
+        return f"interrupted on {where}"
+    return f"the machine was lost on {where}{f' ({ended.wrong})' if ended.wrong else ''}"
+
+
+def resubmitted(job: Job, ended: Instance, now: float, who: str = "") -> Job:
     """The job goes on elsewhere, as its next attempt."""
-    what = "interrupted" if ending is Ending.INTERRUPTED else "the machine was lost"
-    why = f" ({instance.wrong})" if instance.wrong and ending is not Ending.INTERRUPTED else ""
     return replace(
         job,
         status=check_job(job.status, JobStatus.PENDING),
-        message=f"{what} on {place_text(instance.offer)}{why}; going on elsewhere",
+        message=f"{who}{_what_happened(ended)}; going on elsewhere",
         exit_code=None,
         reason="",
         instance_id="",

@@ -66,7 +66,7 @@ def place(world: World, job: Job) -> None:
 def _search_on(world: World, job: Job, refused: list[Instance], said: str = "", *, queued: bool = False) -> None:
     """All offers were refused: another round, if that may help and there is time for it, else the job fails. A job that is
     `queued` for machines that stay waits for its turn however long it takes, unless its `retry` says how long."""
-    endless = queued and job.spec.retry_seconds is None
+    endless = queued and not job.spec.retry_seconds
     until = None if endless else placement.search_until(job)
     pause = placement.pause(job, world.timing.longest_retry if queued else placement.LONGEST_PAUSE)
     passing = bool(said) or placement.may_pass(refused)

@@ -13,7 +13,7 @@ SCHEMES = ("http", "https", "ftp")
 DOWNLOAD = """\
 set +e
 url=$1 output=$2
-if [ -d "$output" ]; then echo "error: $output is a folder: give the file in it a name" >&2; exit 1; fi
+if [ -d "$output" ]; then echo "error: $output is a folder: write $output/, or give the file in it a name" >&2; exit 1; fi
 mkdir -p "$(dirname "$output")" || exit 1
 if command -v curl >/dev/null; then
   curl --fail --location --show-error --silent --retry 3 --output "$output.part" "$url"
@@ -42,13 +42,17 @@ class Curl(Provider):
 
     url: str = text("What to download: http, https or ftp.")
     output: str | None = path(
-        "Where to put it, relative to `working_dir`; none: under the name that the URL ends in.", default=None
+        "Where to put it, relative to `working_dir`; in a `folder/`, or without it, under the name that the URL ends in.",
+        default=None,
     )
 
     def program(self, given: Given) -> Program:
         if urlsplit(self.url).scheme not in SCHEMES:
             raise ValueError(f"`url` must begin with {', '.join(f'{each}://' for each in SCHEMES)}; it is `{self.url}`")
-        output = self.output or posixpath.basename(unquote(urlsplit(self.url).path))
-        if output in ("", ".", ".."):
+        output = self.output or "."
+        if output == "." or output.endswith("/"):
+            named = posixpath.basename(unquote(urlsplit(self.url).path))
+            output = posixpath.normpath(posixpath.join(output, named)) if named not in ("", ".", "..") else ""
+        if not output:
             raise ValueError(f"the URL `{self.url}` ends in no file's name: say where to put it with `output`")
         return Program((f"( set -- {shlex.join([self.url, output])}\n{DOWNLOAD})",), given.image)

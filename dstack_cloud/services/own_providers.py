@@ -73,6 +73,16 @@ class OwnProviders(providers.Providers):
             raise ConfigurationError(text, "correct its class, or the workflow's options") from error
 
 
+def schema(patience: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """The JSON Schema of workflow files, with the providers of installed packages."""
+    return parsing.json_schema(OwnProviders(_sources(_installed(), {}), patience).known)
+
+
+def _installed() -> list[str]:
+    """Names that packages offer; a built-in provider's name stays its own."""
+    return sorted({each.name for each in entry_points(group=GROUP)} - set(PROVIDERS))
+
+
 def check(
     files: Sequence[schemas.SourceFile], patience: float = ANSWER_SECONDS
 ) -> tuple[parsing.Checked, providers.Providers]:

@@ -12,6 +12,9 @@ from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.services.context import Context
 from dstack_cloud.storage import artifacts, layout
 
+# runs among which one is looked for that explains why none is done
+LOOKED_THROUGH = 200
+
 
 def find_dependency(context: Context, project: str, dependency: Dependency, by: str) -> Need:
     """What a `{workflow: x}`, `x:tag` or `:tag` of the workflow `by` stands for. Raises NotFound, Conflict."""
@@ -36,11 +39,15 @@ def is_there(context: Context, project: str, need: Need) -> bool:
 
 
 def _last(context: Context, project: str, workflow: str, by: str) -> Job:
-    found = context.world.database.results.newest(project, [workflow])
+    database = context.world.database
+    found = database.results.newest(project, [workflow])
     if found:
         return found[0]
+    tried = [run for run in database.runs.recent(project, limit=LOOKED_THROUGH) if run.workflow == workflow]
+    ends = ", ".join(f"{job.run_name} ({job.status})" for job in _named(context, tried[:1]))
     raise errors.NotFound(
-        f"`{by}` depends on the last run of {workflow!r}, and none is done yet", f"`dstack run {workflow}` first"
+        f"`{by}` depends on the last run of {workflow!r}, and none is done yet{f': {ends}' if ends else ''}",
+        f"`dstack run {workflow}` first",
     )
 
 

@@ -91,7 +91,15 @@ def describe_workflow(files: Sequence[schemas.SourceFile], name: str) -> schemas
     seen = checked.variables.seen_by(name)
     return {
         **_workflow_view(workflow),
-        "variables": [{"name": each, "default": seen[each], "shared": each not in own} for each in seen],
+        "variables": [
+            {
+                "name": each,
+                "default": seen[each],
+                "shared": each not in own,
+                "help": checked.variables.help_of(name, each),
+            }
+            for each in seen
+        ],
         "takes_args": providers.uses_args(workflow),
     }
 

@@ -23,6 +23,12 @@ def ensure_machine_image() -> None:
     machine_image.ensure(DockerClient(), SandboxConfig())
 
 
+def gateway() -> str:
+    """Where containers reach this computer."""
+    network = DockerClient().call("GET", "/networks/bridge")
+    return str(network["IPAM"]["Config"][0]["Gateway"])
+
+
 @contextmanager
 def tagged(image: str, name: str) -> Iterator[str]:
     """`image` under a second name, which no registry knows."""

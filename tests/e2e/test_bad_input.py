@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e import own_vm
 from tests.e2e.conftest import User
 
 GOOD = "workflows: {name: train, provider: bash, commands: [echo ok]}"
@@ -79,6 +80,15 @@ def test_nodes_that_could_not_reach_each_other(visitor: User) -> None:
     )
     refused(visitor, "run", "train", says="no network in which 2 machines reach each other")
     refused(visitor, "run", "train.1", says="node 1 of `train` would be called `train.1`")
+
+
+def test_nodes_on_machines_of_your_own(user: User) -> None:
+    """Nobody is asked who they are."""
+    own_vm.write(user, [{"name": "big", "host": "127.0.0.1", "port": 1, "user": "me"}])
+    user.workflows("workflows: {name: train, nodes: 2, commands: [ls]}")
+    refused(user, "run", "train", says="no network in which 2 machines reach each other")
+    user.workflows("workflows: {name: train, nodes: 0, commands: [ls]}")
+    refused(user, "run", "train", says="`nodes` must be a whole number from 1 to 1000, found the number `0`")
 
 
 def test_dependencies_that_can_not_be(visitor: User) -> None:

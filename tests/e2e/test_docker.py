@@ -16,8 +16,16 @@ import pytest
 from dstack_cloud.backends.sandbox.client import DockerClient
 from tests.e2e import engine
 from tests.e2e.conftest import User, until
+from tests.e2e.test_providers import site
 
 pytestmark = pytest.mark.docker
+MINE = """
+    from dstack_cloud.providers import Given, Program, Provider, text
+    class Mine(Provider):
+        word: str = text("What to write.")
+        def program(self, given: Given) -> Program:
+            return Program(commands=(f"mkdir out; echo {self.word} > out/mine",), image=given.image)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,52 @@ def test_killed_from_within_it_has_the_shells_exit_code(user: User) -> None:
     user.workflows("workflows: {name: killed, provider: bash, commands: ['sh -c \"kill -9 $$\"']}")
     user("run", "killed", code=137)
     assert "137" in user.runs()[0]["jobs"][0]["message"]
+
+
+def test_names_in_every_text_a_home_folder_and_shared_memory(user: User, image: str) -> None:
+    name, _, tag = image.rpartition(":")
+    user.write(".dstack/variables.yaml", f"variables: {{it: {{image: {name}, tag: '{tag}', who: a b, shell: bash}}}}")
+    user.workflows("""
+        workflows:
+          - name: it
+            image: $image:${{ tag }}
+            entrypoint: [$shell, -c, 'echo entered; exec ${{ shell }} -c "$0"']
+            home_dir: /data/${{ who }}
+            env: {MINE: "$who of ${{ run.name }}"}
+            resources: {shm_size: 96MiB}
+            commands:
+              - test "$HOME" = '/data/a b' && (cd && pwd)
+              - echo $MINE $(($(df --output=size -k /dev/shm | tail -1) / 1024)) ${{ run.args }}
+              - mkdir -p "out/$who" && echo kept > "out/$who/x" && echo model > ~/$run_name
+            artifacts: ["out/$who", "~/${{ run.name }}"]
+    """)
+    said = user("run", "it", "1  2").text
+    name = user.runs()[0]["name"]
+    assert said == f"entered\n/data/a b\na b of {name} 96 1  2\n"
+    user("artifacts", name, "--output", "got")
+    assert (user.folder / "got/out/a b/x").read_text() == "kept\n"
+    assert (user.folder / "got/home" / name).read_text() == "model\n"
+
+
+def test_a_download_a_class_of_ones_own_and_a_script_that_reads_what_they_made(user: User, tmp_path: Path) -> None:
+    (tmp_path / "a b.txt").write_text("downloaded\n")
+    user.write("providers/mine.py", MINE)
+    user.write("tiny/setup.py", "from setuptools import setup\nsetup(name='tiny', py_modules=['tiny'])\n")
+    user.write("tiny/tiny.py", "WORD = 'installed'\n")
+    user.write("needs.txt", "./tiny\n")
+    user.write(
+        "use.py",
+        "import sys, tiny\nprint(open('data/a b.txt').read() + open('out/mine').read(), tiny.WORD, sys.argv[1:])\n",
+    )
+    with site(tmp_path, engine.gateway()) as address:
+        user.workflows(f"""
+            workflows:
+              - {{name: get, provider: curl, url: '{address}/a%20b.txt', output: data/, artifacts: data}}
+              - {{name: mine, provider: './providers/mine.py:Mine', word: '${{{{ run.name }}}}', artifacts: out}}
+              - {{name: use, provider: python, file: use.py, requirements: needs.txt, args: "'1 2' $HOME", deps: [get, mine]}}
+        """)
+        said = user("run", "use").text
+    assert said.endswith(f"downloaded\n{user.runs()[0]['name']}\n installed ['1 2', '$HOME']\n"), said
 
 
 def test_an_image_that_does_not_exist(user: User) -> None:

@@ -23,12 +23,12 @@ from tests.e2e.test_ports import free_ports
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[str]:
+def site(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of a server of the folder's files."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    server = ThreadingHTTPServer((host, 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -101,12 +101,13 @@ def test_requirements_are_installed_for_the_job_alone(user: User) -> None:
 def test_a_download_is_kept_as_an_artifact(user: User, tmp_path: Path) -> None:
     (tmp_path / "a b.bin").write_bytes(b"x" * 70_000)
     with site(tmp_path) as address:
-        workflow(user, f"provider: curl, url: '{address}/a%20b.bin', output: data/got.bin, artifacts: data")
-        assert "(70000 bytes)" in user("run", "it").text
-    [run] = user.runs()
-    user("artifacts", "download", run["name"], str(tmp_path / "out"))
-    [found] = (tmp_path / "out").rglob("got.bin")
-    assert found.read_bytes() == b"x" * 70_000
+        for output in ("data/got.bin", "data/"):
+            workflow(user, f"provider: curl, url: '{address}/a%20b.bin', output: {output}, artifacts: data")
+            assert "(70000 bytes)" in user("run", "it").text
+            user("artifacts", "download", user.runs()[0]["name"], str(tmp_path / "out"))
+    for name in ("got.bin", "a b.bin"):
+        [found] = (tmp_path / "out").rglob(name)
+        assert found.read_bytes() == b"x" * 70_000
 
 
 def test_a_download_that_fails_says_so(user: User, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.e2e.conftest import User, files_with, until
 from tests.e2e.test_run import commands
 
 VALUE = "s3cret-value-4711"
+# a shell's command that names the files that hold it, in places that are put behind it; it doesn't hold it itself
+SEARCH = "printf %s%s s3cret- value-4711 | grep -rslFf - --devices=skip"
 
 
 USE = """

@@ -12,7 +12,7 @@ VARIABLES = """
       global:
         model: 124M
       train:
-        batch-size: 64
+        batch-size: {default: 64, help: Examples at once}
         rate: 0.00002
         title: it's "$HOME" twice
 """
@@ -63,7 +63,7 @@ def test_the_command_line_overrides(user: User) -> None:
 def test_help_and_plan_show_them(user: User) -> None:
     prepare(user)
     text = user("run", "train", "--help").text
-    assert "--batch-size  default is 64" in text and "default is 124M (global)" in text
+    assert "--batch-size  Examples at once; default is 64" in text and "default is 124M (global)" in text
     assert "--rate 0.00002" in user("run", "train", "--rate", "0.00002", "--dry-run").text
 
 

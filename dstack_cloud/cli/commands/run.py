@@ -374,7 +374,8 @@ def _explain_variables(variables: list[VariableView]) -> None:
     width = max(len(variable["name"]) for variable in variables)
     for variable in variables:
         note = " (global)" if variable["shared"] else ""
-        print(f"  --{variable['name']:<{width}}  default is {shlex.quote(variable['default'])}{note}")
+        told = f"{variable['help']}; " if variable["help"] else ""
+        print(f"  --{variable['name']:<{width}}  {told}default is {shlex.quote(variable['default'])}{note}")
 
 
 def _explain_provider(name: str) -> None:

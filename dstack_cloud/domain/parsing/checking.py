@@ -116,6 +116,10 @@ class _WorkflowsFile(File):
         if listed is None:
             if all(key.startswith("x-") for key in root):
                 self.add(root.mark, "", "the file has no `workflows`", self.example)
+        elif isinstance(listed, Fields) and _by_name(listed):
+            text = "`workflows` must be a list of workflows, found a mapping from names to workflows"
+            name = next(iter(listed))
+            self.add(listed.key_marks[name], "workflows", text, f"write `- name: {name}`, and its fields below `name`")
         elif isinstance(listed, Fields):
             self._read_workflow(root, listed, ("workflows",), broken)
         elif isinstance(listed, Items):
@@ -141,9 +145,9 @@ class _WorkflowsFile(File):
         body, refused = self._validated(spelled.common, described)
         if provider in self._known.failures:  # any of them may be its own
             refused = [each for each in refused if each.text != sentences.UNKNOWN]
-        findings = [*spelled.findings, *findings, *refused, *broken_rules(spelled.common, spelled.options, described)]
-        for finding in findings:
-            self.place(root, base, _respelled(finding, spelled.spelling), "the workflow")
+        findings = [*findings, *refused, *broken_rules(spelled.common, spelled.options, described)]
+        for finding in (*spelled.findings, *(_respelled(each, spelled.spelling) for each in findings)):
+            self.place(root, base, finding, "the workflow")
         damaged = any(where[: len(base)] == base for where in broken)
         if body is not None and len(self.problems) == before and not damaged:
             values = {name: getattr(body, name) for name in Body.model_fields} | {"provider": provider}
@@ -163,8 +167,14 @@ class _WorkflowsFile(File):
             self.names.append(_Name(str(name), self.path, name.mark, written((*base, "name"))))
 
 
+def _by_name(fields: Fields) -> bool:
+    """Whether a mapping is no workflow, but has one under each name."""
+    workflows = (isinstance(value, Fields) and name not in Body.model_fields for name, value in fields.items())
+    return bool(fields) and all(workflows)
+
+
 def _respelled(finding: Finding, spelling: dict[str, str]) -> Finding:
-    """With the field's name as the file has it."""
+    """With the field's name as the file has it. What `spell` found has it already."""
     first = finding.at[:1]
     return Finding(
         (*(spelling.get(str(part), part) for part in first), *finding.at[1:]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from dstack_cloud.domain.parsing import values
 from dstack_cloud.domain.parsing.known import SYNONYMS, Known
@@ -67,11 +68,13 @@ def read_options(
     collected = Collected()
     read: dict[str, str | tuple[str, ...]] = {}
     for key, value in options.items():
-        kind = declared[key].kind
-        if kind == "words" and isinstance(value, Items):
+        option = declared[key]
+        if option.kind == "words" and isinstance(value, Items):
             read[key] = tuple(collected.read((key, index), values.text, item) for index, item in enumerate(value))
+        elif option.kind == "path":
+            read[key] = collected.read((key,), values.path(partial(values.option_path, option=option)), value)
         else:
-            read[key] = collected.read((key,), values.path(values.inside) if kind == "path" else values.text, value)
+            read[key] = collected.read((key,), values.text, value)
     return read, collected.findings
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from dstack_cloud.domain.parsing.model import (
+    NO_RETRY,
     Body,
     Dependencies,
     Dependency,
@@ -18,9 +19,8 @@ from dstack_cloud.domain.parsing.model import (
     Sweep,
     Workflow,
 )
-from dstack_cloud.domain.parsing.variables import GLOBAL
 from dstack_cloud.domain.sizes import exact_size
-from dstack_cloud.domain.variables import Variables
+from dstack_cloud.domain.variables import GLOBAL, Variables
 
 
 def dump(workflows: Sequence[Workflow]) -> str:
@@ -32,12 +32,19 @@ def dump(workflows: Sequence[Workflow]) -> str:
 def dump_variables(variables: Variables) -> str:
     """YAML with `variables:`; every value in quotes, so that it is read as the text it is."""
     tree = {**({GLOBAL: variables.shared} if variables.shared else {}), **variables.own}
-    plain = {section: {name: _Quoted(value) for name, value in own.items()} for section, own in tree.items()}
+    plain = {
+        section: {name: _variable(value, variables.help.get(section, {}).get(name, "")) for name, value in own.items()}
+        for section, own in tree.items()
+    }
     return yaml.dump({"variables": plain}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000)
 
 
 class _Quoted(str):
     pass
+
+
+def _variable(value: str, told: str) -> Any:  # noqa: ANN401
+    return {"default": _Quoted(value), "help": _Quoted(told)} if told else _Quoted(value)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -114,7 +121,7 @@ def _parameter(value: Parameter) -> Any:  # noqa: ANN401
 
 
 def _retry(value: Retry) -> Any:  # noqa: ANN401
-    return True if value.duration is None else value.duration
+    return False if value == NO_RETRY else True if value.duration is None else value.duration
 
 
 _WRITERS: dict[str, Callable[[Any], Any]] = {

@@ -15,9 +15,8 @@ from pydantic_core import CoreSchema
 from dstack_cloud.domain.jobs import PortMapping
 from dstack_cloud.domain.parsing import shapes, sweeps, values
 from dstack_cloud.domain.parsing.dependencies import dependencies
-from dstack_cloud.domain.parsing.known import PROVIDERS
+from dstack_cloud.domain.parsing.source import Scalar
 from dstack_cloud.domain.resources import Frozen, SpotPolicy
-from dstack_cloud.providers.place import OWN_PATTERN
 
 _TEXT = {"type": ["string", "number", "boolean"]}
 _STRING = {"type": "string", "minLength": 1}
@@ -63,11 +62,8 @@ Name = Annotated[
     BeforeValidator(values.name),
     WithJsonSchema({"type": ["string", "number"], "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"}),
 ]
-ProviderName = Annotated[
-    str,
-    BeforeValidator(values.provider),
-    WithJsonSchema({"anyOf": [{"enum": list(PROVIDERS)}, {"type": "string", "pattern": OWN_PATTERN}]}),
-]
+# which ones there are, `schema` says
+ProviderName = Annotated[str, BeforeValidator(values.provider), WithJsonSchema(_STRING)]
 Python = Annotated[
     str, BeforeValidator(values.python), WithJsonSchema({"anyOf": [{"enum": list(values.PYTHONS)}, {"type": "number"}]})
 ]
@@ -180,9 +176,19 @@ class Dependencies(Frozen):
 
 
 class Retry(Frozen):
-    """How long to go on looking for a machine."""
+    """For how long to go on looking for a machine."""
 
     duration: Duration | None = Field(None, description="For how long, such as `2h`. Without it: an hour.")
+
+
+# `retry: false`: every other duration is at least a second
+NO_RETRY = Retry.model_construct(duration=0)
+
+
+def _retry(value: object) -> object:
+    if isinstance(value, Scalar) and value.kind == "bool" and not values.flag(value):
+        return NO_RETRY
+    return shapes.retry(value)
 
 
 class Parameter(Frozen):
@@ -288,10 +294,11 @@ class Body(Frozen):
         description="The job is stopped after this long, such as `30m`, `1h30m`, `3d`, or a number of seconds. The running time of"
         " all attempts counts together.",
     )
-    retry: Annotated[Retry | None, BeforeValidator(shapes.retry), Also((_QUANTITY, {"type": "boolean"}))] = Field(
+    retry: Annotated[Retry | None, BeforeValidator(_retry), Also((_QUANTITY, {"type": "boolean"}))] = Field(
         None,
         description="For how long to go on looking for a machine while all offers are refused for capacity or quota. true is an"
-        " hour; false: each offer is tried once. A job that lost its machine goes on looking for an hour, or so long.",
+        " hour. Without it each offer is tried once, and a job that lost its machine goes on looking for an hour. false: a job"
+        " that has begun isn't begun again either: it has failed where its machine is lost or taken back.",
     )
     schedule: Cron | None = Field(
         None,

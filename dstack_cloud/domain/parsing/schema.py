@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dstack_cloud.domain.parsing.known import BUILT_IN, DESCRIBED, SYNONYMS
+from dstack_cloud.domain.parsing.known import BUILT_IN, SYNONYMS, Known
 from dstack_cloud.domain.parsing.model import WorkflowsFile
 from dstack_cloud.providers.description import Description
 from dstack_cloud.providers.place import OWN_PATTERN
 
+_IN_A_FILE = {"type": "string", "pattern": OWN_PATTERN}
 _KINDS: dict[str, dict[str, Any]] = {
     "path": {"type": "string"},
     "text": {"type": ["string", "number"]},
@@ -17,19 +18,21 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def json_schema() -> dict[str, Any]:
-    """Every field has a description, and no other field is allowed; fields of some providers only are bound to them."""
+def json_schema(known: Known = BUILT_IN) -> dict[str, Any]:
+    """Every field has a description, and no other field is allowed; fields of some providers only are bound to them. `known`
+    are the providers that a name alone stands for."""
     schema = WorkflowsFile.model_json_schema()
     workflow = schema["$defs"]["Body"]
     workflow["title"] = "Workflow"
     properties = workflow["properties"]
     for older, name in SYNONYMS.items():
         properties[older] = {**properties[name], "description": f"Another spelling of `{name}`."}
-    for key in BUILT_IN.keys:
-        properties[key] = _option(key, properties)
-    bound = [_bound(key, BUILT_IN.owners(key)) for key in BUILT_IN.keys]
-    needing = (_needing(described) for described in DESCRIBED.values() if _wanted(described))
-    workflow["allOf"] = [*bound, *needing, _closed(list(properties))]
+    properties["provider"] |= {"anyOf": [{"enum": [*known.names, *known.failures]}, _IN_A_FILE]}
+    for key in known.keys:
+        properties[key] = _option(key, properties, known)
+    bound = [_bound(key, known) for key in known.keys]
+    needing = (_needing(known.of(name)) for name in known.names if _wanted(known.of(name)))
+    workflow["allOf"] = [*bound, *needing, _closed(list(properties), known)]
     for section in schema["$defs"].values():
         _may_be_empty(section)
     del workflow["additionalProperties"]
@@ -46,13 +49,13 @@ def _may_be_empty(section: dict[str, Any]) -> None:
         fields[name] = {**told, "anyOf": [shape, {"type": "null"}]}
 
 
-def _option(key: str, common: Mapping[str, Any]) -> dict[str, Any]:
-    name = BUILT_IN.becomes(key)
-    option = BUILT_IN.option(name)
+def _option(key: str, common: Mapping[str, Any], known: Known) -> dict[str, Any]:
+    name = known.becomes(key)
+    option = known.option(name)
     if option is None:
         return {**common[name], "description": f"Another spelling of `{name}`."}
     text = option.description if key == name else f"Another spelling of `{name}`."
-    return {**_KINDS[option.kind], "description": f"{text} Providers: {', '.join(BUILT_IN.owners(key))}."}
+    return {**_KINDS[option.kind], "description": f"{text} Providers: {', '.join(known.owners(key))}."}
 
 
 def _wanted(described: Description) -> list[tuple[str, ...]]:
@@ -67,14 +70,18 @@ def _needing(described: Description) -> dict[str, Any]:
     return {"if": condition, "then": {"allOf": wanted}}
 
 
-def _closed(names: list[str]) -> dict[str, Any]:
-    """No other fields, unless the provider is one of the user's own, which may have any."""
-    own = {"properties": {"provider": {"pattern": OWN_PATTERN}}, "required": ["provider"]}
-    return {"if": own, "else": {"propertyNames": {"enum": names}}}
+def _any_fields(known: Known) -> dict[str, Any]:
+    """The providers that may have fields of any name: in a file of the user's own, and those that couldn't be asked."""
+    return {"anyOf": [_IN_A_FILE, *({"const": name} for name in known.failures)]}
 
 
-def _bound(field: str, providers: list[str]) -> dict[str, Any]:
-    """A provider of the user's own may have a field of any name."""
-    own = {"pattern": OWN_PATTERN}
-    then = {"properties": {"provider": {"anyOf": [{"enum": providers}, own]}}, "required": ["provider"]}
+def _closed(names: list[str], known: Known) -> dict[str, Any]:
+    """No other fields, unless the provider may have any."""
+    open_ones = {"properties": {"provider": _any_fields(known)}, "required": ["provider"]}
+    return {"if": open_ones, "else": {"propertyNames": {"enum": names}}}
+
+
+def _bound(field: str, known: Known) -> dict[str, Any]:
+    providers = {"anyOf": [{"enum": known.owners(field)}, *_any_fields(known)["anyOf"]]}
+    then = {"properties": {"provider": providers}, "required": ["provider"]}
     return {"if": {"required": [field]}, "then": then}

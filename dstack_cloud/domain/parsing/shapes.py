@@ -215,11 +215,11 @@ def spot_policy(value: object) -> object:
 
 
 def retry(value: object) -> object:
-    """true, false or a duration as a mapping; a mapping goes on to Pydantic."""
+    """true or a duration as a mapping; a mapping goes on to Pydantic."""
     if not isinstance(value, Scalar):
         return value
     if value.kind == "bool":
-        return {} if values.flag(value) else None
+        return {}
     entry = Fields(value.mark, True)
     entry.put("duration", value, value.mark)
     return entry

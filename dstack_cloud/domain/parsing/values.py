@@ -22,6 +22,7 @@ from dstack_cloud.domain.parsing.source import Fields, Items, Scalar
 from dstack_cloud.domain.sizes import ALLOWED as SIZES
 from dstack_cloud.domain.sizes import parse_size
 from dstack_cloud.errors import ConfigurationError
+from dstack_cloud.providers.options import Option
 
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 LONGEST_NAME = 100
@@ -116,7 +117,10 @@ def provider(value: object, info: ValidationInfo) -> str:
         return given
     if given in known.failures:
         raise refuse(f"{shown(given)} can't be used: {known.failures[given]}")
-    raise refuse(f"{shown(given)} isn't one that is known", nearest_hint(given, known.names, "providers"))
+    hint = nearest_hint(given, known.names, "providers")
+    if ".py" in given:
+        hint = "one of your own is `./FILE.py:CLASS`, a file inside the working folder and a class in it"
+    raise refuse(f"{shown(given)} isn't one that is known", hint)
 
 
 def python(value: object) -> str:
@@ -194,6 +198,12 @@ def inside(given: str) -> str:
     if normal == ".." or normal.startswith("../"):
         raise ConfigurationError(f"{shown(given)} leaves the working folder", "write a path inside it")
     return normal
+
+
+def option_path(given: str, option: Option) -> str:
+    """As `inside`; where it may be made, a `/` at its end stays, which says that it is a folder. Raises ConfigurationError."""
+    folder = "/" if given.endswith("/") and not option.must_exist else ""
+    return inside(given) + folder
 
 
 def inside_or_home(given: str) -> str:

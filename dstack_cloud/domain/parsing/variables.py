@@ -11,10 +11,11 @@ from dstack_cloud.domain.parsing.files import File
 from dstack_cloud.domain.parsing.problems import Finding, Problem, nearest, shown, written
 from dstack_cloud.domain.parsing.source import Fields, Mark, Scalar, Tree
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, found
-from dstack_cloud.domain.variables import SYSTEM_NAMES, Variables, environment_name, form, is_kept
+from dstack_cloud.domain.variables import GLOBAL, SYSTEM_NAMES, Variables, environment_name, form, is_kept
 
-GLOBAL = "global"
 ROOTS = ("variables", "configs")
+# the fields of a variable that is written as a mapping
+FIELDS = ("default", "help")
 _STEMS = {"variables", "configs", "config"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -26,6 +27,7 @@ class _Definition:
     section: str
     name: str
     value: str
+    help: str
     file: str
     mark: Mark
     where: str
@@ -97,9 +99,10 @@ class VariablesFile(File):
             elif is_kept(environment_name(name)):
                 text = f"`{where}` isn't put into the job's environment, where {environment_name(name)} means something else"
                 self.add(variables.key_marks[name], where, text, "rename it", warns=True)
-            if isinstance(value, Scalar) and value.kind != "null":
+            default, told = _parts(value)
+            if isinstance(default, Scalar) and default.kind != "null":
                 mark = variables.key_marks[name]
-                self.definitions.append(_Definition(section, name, str(value), self.path, mark, where))
+                self.definitions.append(_Definition(section, name, str(default), told, self.path, mark, where))
 
 
 def _rest(finding: Finding) -> tuple[str, str | None, bool]:
@@ -115,10 +118,35 @@ def _findings(variables: Fields) -> Iterator[Finding]:
                 f"can't be the name of a variable: letters, digits, `_` and `-`, {LONGEST_NAME} at most, no digit first"
             )
             yield Finding((name,), text, hint, on_key=True)
-        if not isinstance(value, Scalar):
-            yield Finding((name,), f"must be a text, a number, true or false, found {found(value)}")
+        if isinstance(value, Fields):
+            yield from _field_findings(name, value)
+        elif not isinstance(value, Scalar):
+            hint = "to say more of it, write `{default: 64, help: What it is}`"
+            yield Finding((name,), f"must be a text, a number, true or false, found {found(value)}", hint)
         elif value.kind == "null":
             yield Finding((name,), "has no value", 'write `""` for an empty text', on_key=True)
+
+
+def _field_findings(name: str, value: Fields) -> Iterator[Finding]:
+    for key in value:
+        if key not in FIELDS:
+            near = nearest(key, FIELDS)
+            hint = f"did you mean `{near}`?" if near else f"a variable that is a mapping has: {', '.join(FIELDS)}"
+            yield Finding((name, key), "is an unknown field", hint, on_key=True)
+    if "default" not in value or _is_null(value["default"]):
+        yield Finding((name,), "has no `default`", 'write `default: ""` for an empty text', on_key=True)
+    for key in FIELDS:
+        if key in value and not isinstance(value[key], Scalar):
+            yield Finding((name, key), f"must be a text, a number, true or false, found {found(value[key])}")
+
+
+def _parts(value: Tree) -> tuple[Tree | None, str]:
+    """(default, help) of a variable: `64`, or `{default: 64, help: Examples at once}`."""
+    if not isinstance(value, Fields):
+        return value, ""
+    told = value.get("help")
+    words = " ".join(told.split()) if isinstance(told, Scalar) and told.kind != "null" else ""
+    return value.get("default"), words
 
 
 def gather(files: Sequence[VariablesFile], workflows: Collection[str] | None) -> tuple[Variables, list[Problem]]:
@@ -129,10 +157,13 @@ def gather(files: Sequence[VariablesFile], workflows: Collection[str] | None) ->
         for file in files:
             problems += _unknown_workflows(file, workflows)
     own: dict[str, dict[str, str]] = {}
+    told: dict[str, dict[str, str]] = {}
     for each in definitions:
         own.setdefault(each.section, {}).setdefault(each.name, each.value)
+        if each.help:
+            told.setdefault(each.section, {}).setdefault(each.name, each.help)
     shared = own.pop(GLOBAL, {})
-    return Variables(shared, own), problems
+    return Variables(shared, own, told), problems
 
 
 def _repeated(definitions: Iterable[_Definition]) -> Iterator[Problem]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from dstack_cloud.domain.interpolation import interpolate, mentions, references, split, whole
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Artifact, CachePath, Resources
-from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home
+from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home, option_path
 from dstack_cloud.domain.secrets import name_in, places
 from dstack_cloud.domain.shell import writer
 from dstack_cloud.domain.shell_references import with_references
@@ -101,7 +102,7 @@ class _Filling:
     def option(self, given: str | tuple[str, ...], option: Option) -> str | tuple[str, ...]:
         if option.kind == "words" or not isinstance(given, str):
             return self.words(given)
-        return self.path(given, inside) if option.kind == "path" else self.plain(given)
+        return self.path(given, partial(option_path, option=option)) if option.kind == "path" else self.plain(given)
 
 
 def uses_args(workflow: Workflow) -> bool:

@@ -5,9 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from dstack_cloud.api import schemas
-from dstack_cloud.domain import parsing
 from dstack_cloud.server.routers.context import ServerContext
-from dstack_cloud.services import workflows
+from dstack_cloud.services import own_providers, workflows
 from dstack_cloud.version import __version__
 
 router = APIRouter()
@@ -33,7 +32,7 @@ def stop_server(request: Request) -> schemas.Json:
 
 @router.get("/api/schema")
 def get_schema() -> dict[str, Any]:
-    return parsing.json_schema()
+    return own_providers.schema()
 
 
 @router.post("/api/projects/{project}/workflow")

@@ -74,7 +74,12 @@ def workflow(name: str = "train", *, takes_args: bool = True, **variables: str) 
     return {
         "name": name, "help": "", "provider": "bash", "file": ".dstack/workflows.yaml", "line": 2, "takes_args": takes_args,
         "variables": [
-            {"name": each.removeprefix("g_").replace("__", "-"), "default": value, "shared": each.startswith("g_")}
+            {
+                "name": each.removeprefix("g_").replace("__", "-"),
+                "default": value,
+                "shared": each.startswith("g_"),
+                "help": "",
+            }
             for each, value in variables.items()
         ],
     }  # fmt: skip

@@ -36,7 +36,7 @@ variables:
   global: {model: 124M, batch-size: 1}
   train:
     <<: *base
-    twremat: False
+    twremat: {default: False, help: Saves memory}
     run_name: run1
 """
 KEYS = [
@@ -162,12 +162,13 @@ def test_any_tree_of_variables(tree: Any) -> None:
 
 variable_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,12}", fullmatch=True)
 variable_values = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-sections = st.dictionaries(variable_names, variable_values, max_size=4)
+explained = st.fixed_dictionaries({"default": variable_values, "help": variable_values})
+sections = st.dictionaries(variable_names, variable_values | explained, max_size=4)
 
 
 @quiet
 @given(sections, sections)
-def test_variables_are_written_and_read_again(shared: dict[str, str], own: dict[str, str]) -> None:
+def test_variables_are_written_and_read_again(shared: dict[str, Any], own: dict[str, Any]) -> None:
     text = yaml.safe_dump({"variables": {"global": shared, "train": own}}, allow_unicode=True)
     survives_as_variables(text)
 

@@ -51,6 +51,8 @@ TEXTS = [
     ("home_dir: root", "`home_dir`: `root` isn't absolute", "/root"),
     ("provider: bsh", "`provider`: `bsh` isn't one that is known", "did you mean `bash`?"),
     ("provider: xyzzy", "`provider`: `xyzzy` isn't one that is known", "providers: bash, docker, python"),
+    ("provider: p.py:P", "`provider`: `p.py:P` isn't one that is known", "`./FILE.py:CLASS`"),
+    ("provider: python\nscript: a.py\nfile: b.py", "`file` says the same as `script`", "keep one"),
     ("provider: docker", "the workflow has no `image`, which provider docker needs", "name one"),
     ("provider: bash", "the workflow has no `commands`", "say what to run"),
     ("python: 3.1", "must be a version of Python from 3.8 to 3.13, found the number `3.1`", "did you mean `3.10`?"),
@@ -160,3 +162,12 @@ def test_a_name_waits_while_what_defines_it_has_problems() -> None:
         (FILE, "`commands` can't be filled in"),
     ]
     assert "run.x" in checked.problems[1].text
+
+
+def test_a_mapping_from_names_to_workflows_is_shown_as_the_list_that_it_must_be() -> None:
+    [found] = check("workflows:\n  train:\n    commands: [ls]\n  data:\n    commands: [ls]\n").problems
+    assert (found.line, found.text) == (
+        2,
+        "`workflows` must be a list of workflows, found a mapping from names to workflows",
+    )
+    assert found.hint == "write `- name: train`, and its fields below `name`"

@@ -143,11 +143,37 @@ def test_secrets_become_references_and_places() -> None:
     assert given.env == {"JOB_ID": "shady-1.w", "U": f"u-{place('A')}"}
 
 
+@pytest.mark.parametrize("written", ["$run_name", "${{ run.name }}"])
+def test_every_text_may_name_something(written: str) -> None:
+    made = spec(f"""
+        image: "a/{written}:1"
+        entrypoint: ["{written}", "x {written}"]
+        commands: ["echo {written}"]
+        setup: ["make {written}"]
+        working_dir: "src/{written}"
+        home_dir: "/home/{written}"
+        artifacts: ["out/{written}", {{path: "~/{written}", mount: true}}]
+        cache: ["{written}"]
+        resources: {{gpu: {{name: "{written}"}}, regions: ["{written}"], instance_types: "{written}"}}
+    """)
+    name = "shady-1"
+    assert (made.image, made.entrypoint) == (f"a/{name}:1", (name, f"x {name}"))
+    assert (*made.commands, *made.setup) == (f"echo {name}", f"make {name}")
+    assert (made.working_dir, made.home_dir) == (f"src/{name}", f"/home/{name}")
+    assert [each.path for each in (*made.artifacts, *made.cache)] == [f"out/{name}", f"~/{name}", name]
+    wanted = made.requirements
+    assert (wanted.gpu and wanted.gpu.name, wanted.regions, wanted.instance_types) == (name, (name,), (name,))
+    login = 'registry_auth: {username: "%s", password: "%s"}\nimage: x\nenv: ["A=%s"]'
+    given = providers.confidential(workflow(login % ((written,) * 3)), Values(name, f"{name}.w"), {})
+    assert given.registry_auth == RegistryAuth(username=name, password=name)
+    assert given.env["A"] == name
+
+
 def test_retry_false_and_one_node_are_nothing_to_refuse() -> None:
     assert spec("retry: false\nnodes: 1").provider == "bash"
 
 
-@pytest.mark.parametrize(("field", "seconds"), [("false", None), ("true", 3600), ("2h", 7200), ("{duration: 90s}", 90)])
+@pytest.mark.parametrize(("field", "seconds"), [("false", 0), ("true", 3600), ("2h", 7200), ("{duration: 90s}", 90)])
 def test_for_how_long_a_machine_is_looked_for(field: str, seconds: int | None) -> None:
     assert spec(f"retry: {field}").retry_seconds == seconds
 

@@ -54,6 +54,10 @@ def test_there_may_be_none(text: str) -> None:
         ("variables:\n  model: 124M", "2:10 variables.model", "must be a mapping", "below `global:`"),
         ("variables: {train: {lr: }}", "1:21 variables.train.lr", "has no value", '""'),
         ("variables: {train: {lr: [1]}}", "1:25 variables.train.lr", "found a list", None),
+        ("variables: {train: {lr: {}}}", "1:21 variables.train.lr", "has no `default`", '`default: ""`'),
+        ("variables: {train: {lr: {defualt: 1}}}", "1:26 variables.train.lr.defualt", "is an unknown field", "did you mean `default`?"),
+        ("variables: {train: {lr: {default: [1]}}}", "1:35 variables.train.lr.default", "found a list", None),
+        ("variables: {train: {lr: {default: 1, help: {a: b}}}}", "1:44 variables.train.lr.help", "found a mapping", None),
         ("variables: {train: {a b: 1}}", "1:21 variables.train.a b", "can't be the name of a variable", "`a_b`"),
         ("variables: {train: {1: 1}}", "1:21 variables.train.1", "can't be the name of a variable", None),
         ("variables: {train: {a-b: 1, a_b: 2}}", "1:29 variables.train.a_b", "is the same variable as `variables.train.a-b`", None),
@@ -71,6 +75,21 @@ def test_a_mistake_has_its_place(text: str, where: str, says: str, hint: str | N
     found = next(each for each in check(text).problems if says in each.text)
     assert f"{found.line}:{found.column} {found.where}" == where
     assert hint is None or hint in (found.hint or "")
+
+
+def test_a_variable_may_say_what_it_is_for() -> None:
+    variables = read("""
+        variables:
+          global: {model: {default: 124M, help: Which one}, seed: {default: 1, help: }}
+          train: {lr: {default: 0.00002, help: "How fast\\nto learn"}, model: 117M}
+    """)
+    assert (variables.shared, variables.own) == (
+        {"model": "124M", "seed": "1"},
+        {"train": {"lr": "0.00002", "model": "117M"}},
+    )
+    assert [variables.help_of("encode", name) for name in ("model", "seed")] == ["Which one", ""]
+    assert [variables.help_of("train", name) for name in ("lr", "model")] == ["How fast to learn", ""]
+    assert variables.overridden("train", {"lr": "1"}).help == variables.help
 
 
 def test_all_mistakes_come_at_once_and_in_both_kinds_of_files() -> None:

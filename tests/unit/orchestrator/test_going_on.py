@@ -15,7 +15,7 @@ from dstack_cloud import errors
 from dstack_cloud.domain.jobs import SavedPath
 from dstack_cloud.domain.manifests import Manifest
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
-from dstack_cloud.orchestrator import instances, jobs
+from dstack_cloud.orchestrator import instances, jobs, plan
 from dstack_cloud.storage import artifacts, layout
 from tests.fakes.failing_store import FailingStore
 from tests.fakes.simulation import Chance, SimCouriers, Simulation, an_offer
@@ -150,6 +150,54 @@ def test_a_job_that_has_used_up_its_time_is_not_tried_again(tmp_path: Path) -> N
     world.interrupt(machine)
     world.go()
     assert (world.job().status, world.job().reason) == (JobStatus.FAILED, "max_duration")
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason", "said"),
+    [
+        (Simulation.interrupt, "interrupted", "interrupted on sim r"),
+        (lambda world, _: world.lose_machines(), "lost", "the machine was lost on sim r (the machine is gone)"),
+    ],
+)
+def test_without_retry_a_job_that_lost_its_machine_is_not_begun_again(
+    tmp_path: Path, lose: Callable[[Simulation, str], None], reason: str, said: str
+) -> None:
+    world = remote(tmp_path, spec={"retry_seconds": 0})
+    lose(world, until_running(world))
+    world.go()
+    job = world.job()
+    assert (job.status, job.reason, job.attempt) == (JobStatus.FAILED, reason, 1)
+    assert job.message == f"{said}; it isn't begun again, because its workflow says `retry: false`"
+    check_nothing_is_left(world)
+
+
+def test_without_retry_each_offer_is_tried_once(tmp_path: Path) -> None:
+    world = remote(tmp_path, spec={"retry_seconds": 0})
+    world.backend.refuse = 10**6
+    world.go()
+    assert (world.job().status, len(world.launches())) == (JobStatus.FAILED, 4)
+
+
+def test_without_retry_a_machine_that_never_answered_is_as_one_that_was_refused(tmp_path: Path) -> None:
+    world = remote(tmp_path, spec={"retry_seconds": 0})
+    while not world.launches() or world.launches()[0].status is not InstanceStatus.STARTING:
+        world.step_once()
+    mute = replace(world.launches()[0], ending=Ending.MUTE)
+    decided = plan.go_on(world.job(), mute, [mute], None, world.now)
+    assert (decided.status, decided.attempt) == (JobStatus.PENDING, 1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_retry_no_job_is_begun_twice_whatever_goes_wrong(tmp_path: Path, seed: int) -> None:
+    world = remote(
+        tmp_path, seed, {"retry_seconds": 0},
+        crash=0.05, fault=0.1, late=0.1, interrupt=0.03, lose=0.01, stop=0.01, stay=0.1, cut=0.003,
+    )  # fmt: skip
+    world.go(rounds=20_000)
+    assert world.job().status in (JobStatus.DONE, JobStatus.FAILED)
+    ran = [key for key in world.runners.started if "running" not in world.runners.phases[key]]
+    assert len(ran) <= 1
+    check_nothing_is_left(world)
 
 
 def test_a_job_with_a_budget_waits_for_capacity(tmp_path: Path) -> None:

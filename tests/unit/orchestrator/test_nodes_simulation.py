@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,11 @@ from tests.fakes.simulation import Chance, Simulation, an_offer
 LONGEST_PART = 120
 
 
-def nodes_of(folder: Path, seed: int, count: int = 3, refuse: int = 0, **chances: float) -> Simulation:
+def nodes_of(
+    folder: Path, seed: int, count: int = 3, refuse: int = 0, spec: dict[str, Any] | None = None, **chances: float
+) -> Simulation:
     world = Simulation(folder, Chance(random.Random(seed), **chances), refuse, remote=True)
-    world.submit(nodes=count)
+    world.submit(nodes=count, **(spec or {}))
     return world
 
 
@@ -139,6 +142,29 @@ def test_one_that_is_cut_off_is_given_up_and_all_go_on(tmp_path: Path, seed: int
     go(world)
     assert statuses(world) == {"done"}
     assert {job.attempt for job in world.jobs()} == {2}
+    check_nothing_is_left(world)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_retry_one_that_is_lost_ends_all_and_no_machine_is_left(tmp_path: Path, seed: int) -> None:
+    world = nodes_of(tmp_path, seed, spec={"retry_seconds": 0}, crash=0.05)
+    while any(job.status is not JobStatus.RUNNING for job in world.jobs()):
+        world.step_once()
+        assert not world.job().status.finished, "it ran too fast to be broken"
+    world.backend.machines.pop(world.launches("train.1")[-1].id)
+    go(world)
+    assert statuses(world) == {"failed"}
+    assert {job.attempt for job in world.jobs()} == {1}
+    said = "node 1: the machine was lost on sim r (the machine is gone); it isn't begun again"
+    assert all(job.message.startswith(said) for job in world.jobs()), world.job().message
+    check_nothing_is_left(world)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_without_retry_whatever_dies_all_end_alike(tmp_path: Path, seed: int) -> None:
+    world = nodes_of(tmp_path, seed, spec={"retry_seconds": 0}, crash=0.05, fault=0.05, lose=0.004, interrupt=0.01)
+    go(world)
+    assert statuses(world) in ({"done"}, {"failed"}), [job.message for job in world.jobs()]
     check_nothing_is_left(world)
 
 

@@ -88,7 +88,7 @@ def test_a_finished_job_goes_nowhere() -> None:
 def test_max_duration_counts_all_attempts() -> None:
     first = plan.follow_report(job(), plan.RunnerReport("running", started_at=100.0), 100.0)
     assert plan.ran_for(first, 130.0) == 30.0
-    again = plan.resubmitted(first, launch(offer(1.0)), Ending.INTERRUPTED, 130.0)
+    again = plan.resubmitted(first, replace(launch(offer(1.0)), ending=Ending.INTERRUPTED), 130.0)
     assert (again.ran, again.running_since, again.started_at, again.exit_code) == (30.0, None, 100.0, None)
     second = plan.follow_report(
         replace(again, status=JobStatus.RUNNING), plan.RunnerReport("running", started_at=200.0), 200.0
@@ -112,9 +112,10 @@ def test_an_attempt_that_nobody_saw_running_is_counted() -> None:
 
 def test_a_job_that_goes_on_elsewhere_says_why() -> None:
     machine = replace(launch(offer(1.0)), wrong="it was killed")
-    assert plan.resubmitted(job(), machine, Ending.INTERRUPTED, 1.0).message == "interrupted on a r; going on elsewhere"
-    lost = plan.resubmitted(job(), machine, Ending.LOST, 1.0)
-    assert lost.message == "the machine was lost on a r (it was killed); going on elsewhere"
+    taken, lost = (replace(machine, ending=ending) for ending in (Ending.INTERRUPTED, Ending.LOST))
+    assert plan.resubmitted(job(), taken, 1.0).message == "interrupted on a r; going on elsewhere"
+    again = plan.resubmitted(job(), lost, 1.0, "node 1: ")
+    assert again.message == "node 1: the machine was lost on a r (it was killed); going on elsewhere"
 
 
 @pytest.mark.parametrize(

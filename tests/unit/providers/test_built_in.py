@@ -117,6 +117,15 @@ def test_torchrun_on_one_machine_takes_a_free_port() -> None:
     assert made.installs
 
 
+@pytest.mark.parametrize(
+    ("output", "becomes"),
+    [("", "a b.bin"), ("data", "data"), ("data/", "data/a b.bin"), ("./", "a b.bin"), (".", "a b.bin"), ("$run_name/", "shady-1/a b.bin")],
+)  # fmt: skip
+def test_where_a_download_goes(output: str, becomes: str) -> None:
+    made = spec(f"provider: curl\nurl: https://x.org/a%20b.bin\noutput: {output}")
+    assert made.commands[0].startswith(f"( set -- {shlex.join(['https://x.org/a%20b.bin', becomes])}\n")
+
+
 @pytest.mark.parametrize(("gpus", "processes"), [("", "1"), ("0", "1"), ("4", "4")])
 def test_torchrun_on_several_machines_finds_the_first_by_the_environment(gpus: str, processes: str) -> None:
     words = Torchrun(file="a.py").program(Given("w", nodes=2)).commands[-1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from dstack_cloud.domain import providers
@@ -118,16 +120,41 @@ def test_a_file_that_is_not_there() -> None:
     assert problem.text == "`provider`: `./no/mine.py:Mine` can't be used: there is no file no/mine.py here"
 
 
-def test_a_package_offers_one_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Installed: one that offers `ours`, and one that offers `broken`, which can't be imported."""
     (tmp_path / "our_tools.py").write_text(IMPORTS + program("return Program(commands=('ours',))"))
     info = tmp_path / "our_tools-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: our-tools\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[dstack_cloud.providers]\nours = our_tools:Mine\n")
+    offered = "[dstack_cloud.providers]\nours = our_tools:Mine\nbroken = nowhere:Mine\nbash = our_tools:Mine\n"
+    (info / "entry_points.txt").write_text(offered)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_package_offers_one_by_name() -> None:
     files = [{"path": "w.yaml", "text": "workflows: [{name: w, provider: ours, size: 3}]"}]
     checked, known = own_providers.check(files)  # type: ignore[arg-type]
     assert checked.problems == []
     (spec,) = providers.job_specs(checked.workflows[0], Values("shady-1"), providers=known)
     assert (spec.provider, spec.commands) == ("ours", ("ours",))
+
+
+@pytest.mark.usefixtures("packages")
+@pytest.mark.parametrize(
+    ("fields", "good"),
+    [
+        ({"provider": "ours", "size": "3"}, True),
+        ({"provider": "ours", "siez": "3"}, False),
+        ({"provider": "ours", "file": "a.py"}, False),
+        ({"provider": "bash", "commands": "ls", "size": "3"}, False),
+        ({"provider": "broken", "anything": "3", "size": "3"}, True),
+        ({"provider": "nobodys"}, False),
+    ],
+)
+def test_editors_know_those_of_packages_and_their_options(fields: dict[str, str], good: bool) -> None:
+    schema = own_providers.schema()
+    assert jsonschema.Draft7Validator(schema).is_valid({"workflows": [{"name": "w", **fields}]}) is good
+    assert "x. Providers: ours." in json.dumps(schema)
