@@ -324,8 +324,6 @@ class Attempt:
     def _finish(self, ending: Ending) -> None:
         for warning in self._executor.clean():
             self._state.warn(warning)
-        if self._setup is not None:
-            self._setup.keep.release()
         self._spool.complete()
         shutil.rmtree(self._folder.git, ignore_errors=True)
         remove_tree(self._folder.setup.root)

@@ -10,11 +10,10 @@ import socket
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
-from dstack_cloud.runner_bootstrap.payload import container, images, layer, mounted_layer
+from dstack_cloud.runner_bootstrap.payload import container, images, layer
 from dstack_cloud.runner_bootstrap.payload.docker_executor import DockerExecutor
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, EngineError, Json, frames
 from dstack_cloud.runner_bootstrap.payload.executor import Commit, Executor, Failure
@@ -102,7 +101,7 @@ class ImageKeep:
 
     def take(self, key: str, source: Source) -> None:
         try:
-            if self._machine.own and (self._mount_for_job(key, source) or self._give_to_job(source)):
+            if self._machine.own and self._give_to_job(source):
                 self._given = key
                 return
             deleted, rest = _split(source)
@@ -116,49 +115,6 @@ class ImageKeep:
                 self._engine.remove(made)
         except EngineError as error:
             raise lost(_said(error), "can't be restored") from error
-
-    def release(self) -> None:
-        if self._machine.own:
-            with contextlib.suppress(EngineError):
-                mounted_layer.release(self._engine, self._job.attempt)
-
-    def _mount_for_job(self, key: str, source: Source) -> bool:
-        """No other job comes to this machine, and it ends with this one. False where nothing can be mounted, and nothing was read."""
-        folder = mounted_layer.engines_folder(self._engine)
-        if folder is None:
-            return False
-        file = folder / f"dstack-setup-{self._job.attempt}"
-        try:
-            self._mount(key, source, file)
-        except BaseException:
-            self._executor.image = self._job.image
-            file.unlink(missing_ok=True)
-            with contextlib.suppress(EngineError):
-                self._executor.discard()
-            self.release()
-            raise
-        return True
-
-    def _mount(self, key: str, source: Source, file: Path) -> None:
-        with ThreadPoolExecutor(1) as beside:
-            image = beside.submit(self._make_mountable, key)
-            tree = mounted_layer.take(source, file, DELETED)
-            image.result()
-        if tree.removed is None:
-            raise Failure("input", "the setup came as something else")
-        self._executor.image = f"{mounted_layer.REPOSITORY}:{key}"
-        mounted_layer.lay(self._engine, self._executor.image, file)
-        self._executor.create()
-        if not mounted_layer.is_seen(self._engine, self._executor.container, *tree.newest):
-            raise Failure("input", "the setup is mounted where the engine doesn't see it")
-
-    def _make_mountable(self, key: str) -> None:
-        made = self._engine.create(self._tool(self._job.image, ""))
-        try:
-            labels = mounted_layer.labels(self._job.attempt)
-            mounted_layer.make_image(self._engine, made, key, self._config_with(labels))
-        finally:
-            self._engine.remove(made)
 
     def _give_to_job(self, source: Source) -> bool:
         """No other job comes to this machine, so no image is made. False where it can't be had so, and nothing was read."""
@@ -209,17 +165,18 @@ class ImageKeep:
             raise EngineError("what it removed couldn't be removed")
 
     def _commit(self, made: str, key: str) -> None:
-        labels = {LABEL: key, WORKFLOW_LABEL: self._job.workflow, FOLDER_LABEL: self._machine.setups}
-        self._engine.commit(made, REPOSITORY, key, self._config_with(labels))
-        sweep(self._engine)
-
-    def _config_with(self, labels: Json) -> Json:
-        """The image's own settings: nothing of the container that made the new one."""
+        """The image's own settings with it: nothing of the container that made it."""
         config = dict(self._base_image().get("Config") or {})
+        labels = {LABEL: key, WORKFLOW_LABEL: self._job.workflow, FOLDER_LABEL: self._machine.setups}
         # a container has its image's labels, and the one that made this is another attempt's
-        labels = {**(config.get("Labels") or {}), **labels, container.ATTEMPT_LABEL: ""}
-        settings = {name: config.get(name) or [] for name in ("Entrypoint", "Cmd")}
-        return {**config, **settings, "Labels": labels}
+        labels[container.ATTEMPT_LABEL] = ""
+        config |= {
+            "Labels": {**(config.get("Labels") or {}), **labels},
+            "Entrypoint": config.get("Entrypoint") or [],
+            "Cmd": config.get("Cmd") or [],
+        }
+        self._engine.commit(made, REPOSITORY, key, config)
+        sweep(self._engine)
 
     def _base_image(self) -> Json:
         try:

@@ -64,9 +64,6 @@ class EnvironmentKeep:
     def takes_packed(self) -> bool:
         return False
 
-    def release(self) -> None:
-        """It goes with the job's folder."""
-
     def use(self, key: str) -> bool:
         """Another job may put a new one in its place meanwhile: then what was given is of both, and is given once more."""
         place = self._kept / key

@@ -56,10 +56,6 @@ class Keep(Protocol):
         """What this machine has made, for others. Raises Failure, also where it breaks off."""
         ...
 
-    def release(self) -> None:
-        """The job has ended: what was there for it alone goes."""
-        ...
-
 
 class Setup:
     """Of one attempt. `key` is "" until it is looked for; `built`: it was made here; `answered`: the store has said what it has."""

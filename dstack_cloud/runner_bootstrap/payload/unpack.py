@@ -23,7 +23,7 @@ class Source(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class Forward:
+class _Forward:
     """A stream with as much of a file's manners as tarfile asks for, and the memory of how it ended: a whole tar ends in
     zeros. (tarfile's own way with streams copies its buffer at every small read.)"""
 
@@ -57,7 +57,7 @@ class Forward:
 
 def unpack(source: Source, target: Target) -> None:
     """Adds the tar's members to the target, modes and times of files kept, owners not. Raises BadArchive, OSError."""
-    stream = Forward(source)
+    stream = _Forward(source)
     try:
         file = cast(BinaryIO, stream)
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
