@@ -28,6 +28,7 @@ from dstack_cloud.backends.sandbox.backend import SandboxBackend
 from dstack_cloud.backends.sandbox.config import SandboxConfig
 from dstack_cloud.backends.ssh.backend import SshBackend
 from dstack_cloud.backends.ssh.config import SshConfig
+from dstack_cloud.domain.configuration import DEFAULT_PROJECT
 from dstack_cloud.domain.resources import Frozen
 
 # what a job without `image` runs in: on this computer the image that is built here, elsewhere one that any engine can pull
@@ -40,12 +41,13 @@ Stores = Mapping[str, Callable[[Config, str, Mapping[str, str]], StoreAccess]]
 
 
 class Site(NamedTuple):
-    """Where a backend works: `home` keeps what it learnt, `installation` owns what it makes. `default_image` is what config.yaml says
+    """Where a backend works: `home` keeps what it learnt, `installation` owns what it makes for `project`. `default_image` is what config.yaml says
     that jobs without one run in, "" where it says nothing."""
 
     home: Path
     installation: str
     default_image: str
+    project: str
 
     @property
     def image_here(self) -> str:
@@ -77,17 +79,23 @@ BACKENDS: dict[str, Entry[Any]] = {
     "ssh": Entry(SshConfig, lambda config, site: SshBackend(config, site.installation, site.image)),
     "aws": _cloud(AwsConfig, AwsBackend, {"s3": s3_access}),
     "gcp": _cloud(GcpConfig, GcpBackend, {"gs": gs_access}),
-    "azure": _cloud(AzureConfig, AzureBackend, {"az": blob_access}),
+    "azure": Entry(
+        AzureConfig,
+        lambda config, site: AzureBackend(config, site.home, site.installation, site.image, site.project),
+        {"az": blob_access},
+    ),
 }
 
 
-def make_backends(home: Path, installation: str, settings: Settings, default_image: str) -> dict[str, Backend]:
-    """Every backend of this version, by name; nothing is contacted. Raises ConfigurationError for bad settings."""
+def make_backends(
+    home: Path, installation: str, settings: Settings, default_image: str, project: str = DEFAULT_PROJECT
+) -> dict[str, Backend]:
+    """Every backend of this version for a project, by name; nothing is contacted. Raises ConfigurationError for bad settings."""
     for name in settings:
         if name not in BACKENDS:
             known = ", ".join(sorted(BACKENDS))
             raise errors.ConfigurationError(f"settings: there is no backend {name!r}", f"this version has: {known}")
-    site = Site(home, installation, default_image)
+    site = Site(home, installation, default_image, project)
     return {name: entry.make(_read(entry, settings, name), site) for name, entry in BACKENDS.items()}
 
 

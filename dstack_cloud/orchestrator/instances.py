@@ -154,9 +154,9 @@ def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> No
     elif observed.over and not (observed.health is Health.GONE and _settling(world, instance)):
         _gone(world, couriers, instance, observed)
     elif not observed.endpoint or (job.spec.nodes > 1 and not observed.address):
-        _wait_for_boot(world, instance, job, "it got no address")
+        _wait_for_boot(world, instance, job, "it got no address", observed.grace)
     else:
-        _hand_over(world, couriers, replace(instance, endpoint=observed.endpoint), job, observed.address)
+        _hand_over(world, couriers, replace(instance, endpoint=observed.endpoint), job, observed)
 
 
 def _settling(world: World, instance: Instance) -> bool:
@@ -165,24 +165,24 @@ def _settling(world: World, instance: Instance) -> bool:
     return remote and world.clock() - (instance.started_at or 0.0) < world.timing.settle
 
 
-def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job, address: str) -> None:
+def _hand_over(world: World, couriers: Couriers, instance: Instance, job: Job, observed: Observed) -> None:
     """One of several nodes waits until the machines of all are up."""
     backend = world.backend_of(instance)
     try:
         link = world.links.open(instance)
-        nodes = _nodes(world, instance, job, address)
+        nodes = _nodes(world, instance, job, observed.address)
         if not nodes:
             return
         link.submit(runner_job(world, instance, job, backend.capabilities, nodes))
     except LinkError as error:
         if error.unreachable:
-            _wait_for_boot(world, instance, job, str(error))
+            _wait_for_boot(world, instance, job, str(error), observed.grace)
         else:
             _end(world, instance, Ending.FAILED, str(error))
     except errors.DstackError as error:
         # what asking again can't mend: another machine's host key, an environment that can't be unsealed
         if error.retryable:
-            _wait_for_boot(world, instance, job, error.summary)
+            _wait_for_boot(world, instance, job, error.summary, observed.grace)
         else:
             _end(world, instance, Ending.FAILED, error.summary)
     else:
@@ -206,19 +206,19 @@ def _nodes(world: World, instance: Instance, job: Job, address: str) -> list[str
     return []
 
 
-def _wait_for_boot(world: World, instance: Instance, job: Job, why: str) -> None:
-    if _overdue(world, instance, job):
-        _end(world, instance, Ending.MUTE, f"no answer within {world.timing.boot:.0f} s: {why}")
+def _wait_for_boot(world: World, instance: Instance, job: Job, why: str, grace: float = 0.0) -> None:
+    if _overdue(world, instance, job, grace):
+        _end(world, instance, Ending.MUTE, f"no answer within {world.timing.boot + grace:.0f} s: {why}")
         return
     world.save_instance(instance, next_check_in=_pause(world, instance.started_at or world.clock()))
 
 
-def _overdue(world: World, instance: Instance, job: Job) -> bool:
+def _overdue(world: World, instance: Instance, job: Job, grace: float = 0.0) -> bool:
     """One that was up, and waits for other nodes, isn't blamed for the time that these take."""
     started, now = instance.started_at, world.clock()
     if instance.address:
         started = together.last_started(world, job)
-    return started is not None and world.awake.count(now - started, now) > world.timing.boot
+    return started is not None and world.awake.count(now - started, now) > world.timing.boot + grace
 
 
 def _end(world: World, instance: Instance, ending: Ending, why: str) -> None:

@@ -122,7 +122,7 @@ def _backends(home: Path, project: str, configuration: Configuration, installati
     per_backend = {name: dict(values) for name, values in settings.settings.items()}
     if os.environ.get("DSTACK_LOCAL_MODE"):
         per_backend.setdefault("local", {})["mode"] = os.environ["DSTACK_LOCAL_MODE"]
-    backends = make_backends(home, installation, per_backend, configuration.default_image)
+    backends = make_backends(home, installation, per_backend, configuration.default_image, project)
     for name in settings.backends:
         if name not in backends:
             known = ", ".join(sorted(backends))

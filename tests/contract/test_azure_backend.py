@@ -17,7 +17,7 @@ from dstack_cloud.domain.resources import GpuRequirement, Requirements, SpotPoli
 from dstack_cloud.errors import NoCapacity, Throttled, Unavailable
 from tests.contract.test_backend import BOOT_SECONDS, END_SECONDS, BackendContract, await_health
 from tests.fakes.azure.cloud import AzureCloud
-from tests.unit.azure.conftest import backend, cloud, config, installation, running_cloud
+from tests.unit.azure.conftest import backend, cloud, config, installation, least, running_cloud
 
 __all__ = ["backend", "cloud", "config", "installation", "running_cloud"]  # fixtures
 
@@ -26,6 +26,11 @@ CREATE = "virtual_machines.create_or_update"
 
 @pytest.mark.azure
 class TestAzure(BackendContract):
+    @pytest.fixture
+    def config(self, config: AzureConfig, cloud: AzureCloud) -> AzureConfig:
+        """All of it with the least role that is printed, and no other right."""
+        return least(config, cloud)
+
     @pytest.fixture
     def backend(self, backend: AzureBackend, cloud: AzureCloud) -> Iterator[AzureBackend]:
         yield backend
@@ -71,8 +76,13 @@ class TestAzure(BackendContract):
     def test_an_eviction_takes_it_away(self, backend: Backend, cloud: AzureCloud) -> None:
         offer = backend.offers(Requirements(spot_policy=SpotPolicy.SPOT))[0]
         ref = backend.create(Launch(key=uuid.uuid4().hex, offer=offer))
-        cloud.interrupt(ref.partition("/")[2], 0)
-        assert "taken" in await_health(backend, ref, Health.GONE, END_SECONDS).detail or cloud.held() == []
+        (machine,) = cloud.instances("running")
+        assert (machine["market"], machine["name"]) == ("spot", ref.partition("/")[2])
+        cloud.interrupt(machine["id"], 0)
+        assert "Azure took it back" in await_health(backend, ref, Health.GONE, END_SECONDS).detail
+        (machine,) = cloud.instances()
+        assert (machine["state"], machine["reason"]) == ("deleted", "evicted")
+        assert (cloud.held(), backend.list_owned()) == ([], [])
 
     def test_one_that_powered_itself_off_is_still_there(
         self, backend: Backend, launch: Launch, cloud: AzureCloud

@@ -15,7 +15,7 @@ from tests.e2e.conftest import until
 from tests.e2e.test_azure import TYPE
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.azure.fixtures import any_whole_azure, whole_azure
-from tests.unit.azure.conftest import write_principal
+from tests.unit.azure.conftest import least, write_principal
 
 __all__ = ["any_whole_azure", "whole_azure"]  # fixtures
 
@@ -32,7 +32,7 @@ class TestAzureWithMachines(BackendContract):
             regions=(LOCATION,),
             instance_types=(TYPE,),
         )
-        backend = AzureBackend(config, tmp_path, uuid.uuid4().hex, "python:{python}")
+        backend = AzureBackend(least(config, whole_azure), tmp_path, uuid.uuid4().hex, "python:{python}")
         yield backend
         backend.terminate([owned.ref for owned in backend.list_owned()])
         until(lambda: whole_azure.held() == [])

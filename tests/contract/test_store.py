@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
 from dstack_cloud import errors
+from dstack_cloud.backends.azure.config import AzureConfig
+from dstack_cloud.backends.azure.resources.policy import least_role
 from dstack_cloud.storage.keys import to_key, to_path
 from dstack_cloud.storage.store import PART, ObjectStore, open_store
 from tests.fakes.azure.azurite import ACCOUNT
@@ -299,8 +302,11 @@ class TestBlob(RemoteContract):
 
     @pytest.fixture
     def credentials(self, blob):
+        """Of somebody who may do to blobs what `dstack config permissions azure` prints, and nothing else."""
         soon = datetime.now(timezone.utc) + timedelta(hours=1)
-        token = blob.token(audience="https://storage.azure.com")
+        role = json.loads(least_role(AzureConfig(storage_account=ACCOUNT), blob.subscription, "az://any"))
+        client = blob.add_client(*role["Actions"], data=role["DataActions"])
+        token = blob.token(client, "https://storage.azure.com")
         return lambda: {"token": token, "expires_at": soon}
 
     @pytest.fixture

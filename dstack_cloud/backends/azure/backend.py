@@ -11,7 +11,7 @@ from dstack_cloud.backends.azure.offers import NAME, ZONES, Market
 from dstack_cloud.backends.azure.resources import ending, machine
 from dstack_cloud.backends.azure.resources.checks import Checks
 from dstack_cloud.backends.azure.resources.fleet import Fleet
-from dstack_cloud.backends.azure.resources.groups import Groups
+from dstack_cloud.backends.azure.resources.groups import Groups, is_region
 from dstack_cloud.backends.azure.resources.identity import Identity
 from dstack_cloud.backends.azure.resources.images import Catalogue
 from dstack_cloud.backends.azure.resources.logins import QUESTIONNAIRE
@@ -22,6 +22,7 @@ from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, least_role
 from dstack_cloud.backends.azure.resources.quota import Quotas
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
+from dstack_cloud.domain.configuration import DEFAULT_PROJECT
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, InvalidConfiguration, QuotaExceeded, Unavailable
 
@@ -41,7 +42,8 @@ VANISHED = (
 
 
 class AzureBackend:
-    """Implements `backends.base.Backend`. A machine's ref is "region/name". Nothing is imported or asked before its first call."""
+    """Implements `backends.base.Backend`. A machine's ref is "region/name". Nothing is imported or asked before its first
+    call."""
 
     name = NAME
     questionnaire = QUESTIONNAIRE
@@ -52,14 +54,15 @@ class AzureBackend:
         home: Path,
         installation: str,
         default_image: str,
+        project: str = DEFAULT_PROJECT,
         follow: float = FOLLOW_SECONDS,
     ) -> None:
-        """`installation` owns what is made here; `home` keeps what was learnt of sizes and prices. A machine that is being made is
-        waited for until that failed or succeeded, `follow` seconds at most."""
+        """`installation` owns what is made here, in resource groups of `project`; `home` keeps what was learnt of sizes and prices.
+        A machine that is being made is waited for until that failed or succeeded, `follow` seconds at most."""
         self._config, self._installation, self._image = config, installation, default_image
         self.home = home
         self._client = AzureClient(config)
-        self._groups = Groups(self._client, installation, machine.tags({OWNER_TAG: installation}))
+        self._groups = Groups(self._client, installation, project, machine.tags({OWNER_TAG: installation}))
         self._network = Network(self._client, self._groups)
         self._identity = Identity(self._client, self._groups)
         self._images, self._quotas = Catalogue(self._client), Quotas(self._client)
@@ -84,7 +87,8 @@ class AzureBackend:
         )
 
     def validate(self) -> list[Finding]:
-        return [*Checks(self._client, self._images, self._quotas).findings(), *self._market.findings()]
+        checks = Checks(self._client, self._images, self._quotas, self._market)
+        return [*checks.findings(), *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
         """Raises BackendError where nobody says which subscription."""
@@ -118,8 +122,9 @@ class AzureBackend:
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
         seen = self._fleet.inspect(refs)
-        for region in {ref.partition("/")[0] for ref, one in seen.items() if one.health is Health.RUNNING}:
-            self._network.let_in(region)
+        for place in {ref.partition("/")[0] for ref, one in seen.items() if one.health is Health.RUNNING}:
+            if is_region(place):
+                self._network.let_in(place)
         return seen
 
     def list_owned(self) -> list[Owned]:

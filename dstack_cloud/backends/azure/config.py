@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import re
 from pathlib import Path
@@ -18,11 +19,23 @@ UBUNTU = "Canonical:ubuntu-24_04-lts:server:latest"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it:
 # https://learn.microsoft.com/azure/virtual-machines/azure-hpc-vm-images
 UBUNTU_HPC = "microsoft-dsvm:ubuntu-hpc:2204:latest"
+# whose images are systems without NVIDIA's driver, for which Azure has an extension that installs it
+STOCK_PUBLISHERS = ("canonical",)
 NO_IDENTITY = "none"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 URN = re.compile(r"[^:/\s]+:[^:/\s]+:[^:/\s]+:[^:/\s]+")
 # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
-GROUP = re.compile(r"[\w.()-]{0,59}[\w()-]")
+GROUP = re.compile(r"[\w.()-]{0,39}[\w()-]")
+
+
+def is_size(name: str, pattern: str) -> bool:
+    """Whether `instance_types` means a size by a pattern."""
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
+
+
+def lacks_driver(publisher: str) -> bool:
+    """Whether images of a publisher are without NVIDIA's driver. What others bring, their makers know."""
+    return publisher.lower() in STOCK_PUBLISHERS
 
 
 class Images(Frozen):
@@ -30,6 +43,11 @@ class Images(Frozen):
 
     cpu: str = UBUNTU
     gpu: str = UBUNTU_HPC
+
+    @property
+    def lack_driver(self) -> bool:
+        """Whether machines with GPUs boot what has no driver of NVIDIA's."""
+        return lacks_driver(self.gpu.partition(":")[0])
 
     @field_validator("cpu", "gpu")
     @classmethod
@@ -55,8 +73,8 @@ class AzureConfig(CloudConfig):
     )
     resource_group: str = Field(
         "",
-        description="How the names of the resource groups begin, one a region, that hold all that is made. Without it: `dstack-`"
-        " and this state folder's number.",
+        description="How the names of the resource groups begin, one a project and region, that hold all that is made; 40"
+        " characters at most. Without it: `dstack-` and this state folder's number.",
     )
     identity: str = Field(
         "",
@@ -93,7 +111,7 @@ class AzureConfig(CloudConfig):
     @classmethod
     def _is_a_name(cls, group: str) -> str:
         if group and not GROUP.fullmatch(group):
-            raise ValueError(f"{group!r} can't begin a resource group's name: letters, digits, - _ . ( ), at most 60")
+            raise ValueError(f"{group!r} can't begin a resource group's name: letters, digits, - _ . ( ), at most 40")
         return group
 
     @field_validator("identity")

@@ -81,13 +81,15 @@ class Health(str, Enum):
 @dataclass(frozen=True)
 class Observed:
     """`endpoint`: `unix:PATH` or `ssh:USER@HOST:PORT`, "" while it isn't known; `address` is its own in the private network.
-    `detail`: why it is stopped or gone, if known."""
+    `detail`: why it is stopped or gone, if known. `grace`: so many seconds more than others it may take to answer, because something
+    is installed first."""
 
     ref: str
     health: Health
     endpoint: str = ""
     detail: str = ""
     address: str = ""
+    grace: float = 0.0
 
     @property
     def over(self) -> bool:

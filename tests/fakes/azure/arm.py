@@ -113,6 +113,7 @@ class Arm:
         if match is None:
             raise _no_route(call, self._routes.methods(call.path))
         _check_version(call, match)
+        _check_query(call, match)
         return Request(call, match, caller)
 
     def _caller(self, call: Call) -> Principal:
@@ -215,6 +216,14 @@ def _check_version(call: Call, match: Match) -> None:
         supported = ",".join(sorted(known, reverse=True))
         why = f"The resource type '{kind[1] if len(kind) > 1 else kind[0]}' could not be found in the namespace '{match.route.namespace}' for api version '{asked}'. The supported api-versions are '{supported}'."
         raise Refusal("InvalidResourceType", why)
+
+
+def _check_query(call: Call, match: Match) -> None:
+    """Raises Refusal. A page's link has a parameter of its own, wherever there are pages."""
+    known = {"api-version", *match.route.query, *(("$skiptoken",) if call.method == "GET" else ())}
+    if unknown := sorted(set(call.query) - known):
+        why = f"The query parameter '{unknown[0]}' is not supported by '{match.route.operation}'."
+        raise Refusal("InvalidQueryParameter", why, target=unknown[0])
 
 
 def _check_place(world: World, request: Request) -> None:

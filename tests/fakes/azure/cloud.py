@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.fakes.azure.azurite import ACCOUNT
 from tests.fakes.azure.directory import CLIENT, MANAGEMENT, SECRET, STORAGE, TENANT
@@ -34,9 +34,16 @@ class AzureCloud(EmulatedCloud):
         """As from inside a machine; for those without a body."""
         self._ask("stop", {"id": id})
 
-    def add_client(self, *actions: str, scope: str = f"/subscriptions/{SUBSCRIPTION}", secret: str = SECRET) -> str:
-        """The id of a client that may do only that; it is effective at once."""
-        return str(self._ask("principal", {"actions": actions, "scope": scope, "secret": secret})["client"])
+    def add_client(
+        self,
+        *actions: str,
+        data: Sequence[str] = (),
+        scope: str = f"/subscriptions/{SUBSCRIPTION}",
+        secret: str = SECRET,
+    ) -> str:
+        """The id of a client that may do only that, `data` with blobs; it is effective at once."""
+        asked = {"actions": actions, "data": data, "scope": scope, "secret": secret}
+        return str(self._ask("principal", asked)["client"])
 
     def token(self, client: str = CLIENT, audience: str = MANAGEMENT, seconds: float = 3600) -> str:
         """As Entra ID gives it. Negative seconds: an expired one."""

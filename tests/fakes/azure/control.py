@@ -70,7 +70,8 @@ class Control:
             directory = self._world.directory
             made = directory.add(secret=asked["secret"])
             if asked.get("actions"):
-                directory.roles[made.id] = Role(made.id, f"role of {made.client}", tuple(asked["actions"]))
+                title, data = f"role of {made.client}", tuple(asked.get("data", ()))
+                directory.roles[made.id] = Role(made.id, title, tuple(asked["actions"]), data=data)
                 directory.assignments[made.id] = Assignment(made.id, made.id, asked["scope"], 0.0)
             return {"client": made.client, "id": made.id}
 

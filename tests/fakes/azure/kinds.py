@@ -21,7 +21,8 @@ class Kind:
 
     `prepare` completes a new or changed resource, or raises Refusal for what the description doesn't say. `keeps` raises Refusal
     while the resource may not be deleted; `frees` lets go of what it held when it is. `lasting` are properties that a change of the resource doesn't touch.
-    `listing` are the operations that list a group and the subscription, `tagging` the one that changes tags, and its body's model.
+    `listing` are the operations that list a group and the subscription, `tagging` the one that changes tags, and its body's model;
+    `created` is the status of an answer to one that is new.
     """
 
     type: str
@@ -33,6 +34,7 @@ class Kind:
     lasting: tuple[str, ...] = ("resourceGuid",)
     listing: tuple[str, str] = ("list", "list_all")
     tagging: tuple[str, str] = ("update_tags", "network.TagsObject")
+    created: int = 201
 
     def handlers(self) -> dict[str, Handler]:
         by_group, everywhere = self.listing
@@ -83,7 +85,7 @@ class Kind:
 
         operation = operations.begin(world, request, location, effect, effect)
         answer = made.view()
-        return operations.answered(world, request, operation, status=200 if known else 201, body=answer)
+        return operations.answered(world, request, operation, status=200 if known else self.created, body=answer)
 
     def _delete(self, world: World, request: Request) -> Answer:
         found = world.find(request.id)

@@ -43,6 +43,7 @@ DISK = Kind(
     _keep_disk,
     listing=("list_by_resource_group", "list"),
     tagging=("update", "compute.DiskUpdate"),
+    created=202,
 )
 
 
@@ -84,7 +85,11 @@ def _make_disk(world: World, id: str, body: Json) -> None:
     }
     if body.get("zones"):
         document["zones"] = list(body["zones"])
-    made = DISK.make(world, f"{group}/providers/{DISKS}/{disk['name']}", document)
+    where = f"{group}/providers/{DISKS}/{disk['name']}"
+    if world.find(where) is not None:
+        why = f"Disk {disk['name']} already exists in resource group {group.rpartition('/')[2].upper()}. Only CreateOption.Attach is supported."
+        raise Refusal("ConflictingUserInput", why, status=409, target=where)
+    made = DISK.make(world, where, document)
     made.properties.update({"diskState": "Attached", "osType": "Linux"})
     made.body["managedBy"] = id
     managed["id"] = made.id
@@ -180,6 +185,8 @@ def remove(world: World, life: Life, reason: str = "", *, keep: bool = False) ->
             network.remove_interface(world, nic)
         else:
             world.reserved[nic.id.lower()] = time.monotonic() + world.settings.reserve_seconds, vm.id
+    for id in [id for id in world.resources if id.startswith(f"{vm.id.lower()}/")]:
+        world.drop(id)
     world.drop(vm.id)
 
 

@@ -28,6 +28,7 @@ OLDER = {
 _BUILDER = re.compile(r"^def build_(\w+)_request\(", re.MULTILINE)
 _VERSION = re.compile(r'"api[-_]version",\s*(?:_params\.pop\("api-version",\s*)?"(\d{4}-\d\d-\d\d(?:-preview)?)"')
 _URL = re.compile(r'_url = (?:kwargs\.pop\(\s*"template_url",\s*)?\(?\s*"(/[^"]*)"', re.DOTALL)
+_QUERY = re.compile(r'_params\["([^"]+)"\] = ')
 _METHOD = re.compile(r'HttpRequest\(\s*method="([A-Z]+)"')
 _CLASS = re.compile(r"^class (\w+)Operations\b", re.MULTILINE)
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -35,12 +36,14 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Route:
-    """`operation` is the SDK's name, without `begin_`: `virtual_machines.create_or_update`. `versions` (): any."""
+    """`operation` is the SDK's name, without `begin_`: `virtual_machines.create_or_update`. `versions` (): any. `query` are the parameters
+    that it knows beside its version."""
 
     operation: str
     method: str
     template: str
     versions: tuple[str, ...]
+    query: frozenset[str] = frozenset()
 
     @property
     def namespace(self) -> str:
@@ -98,7 +101,8 @@ def _read(package: str) -> Iterator[Route]:
         group = next((each for each in groups if name.startswith(f"{each}_")), "")
         if url and version and method and group:
             operation = f"{group}.{name.removeprefix(f'{group}_')}"
-            yield Route(operation, method[1], url[1], (version[1], *_older(url[1])))
+            query = frozenset(_QUERY.findall(body)) - {"api-version"}
+            yield Route(operation, method[1], url[1], (version[1], *_older(url[1])), query)
 
 
 def _older(template: str) -> tuple[str, ...]:
@@ -114,7 +118,7 @@ def _snake(name: str) -> str:
 
 def _own() -> Iterator[Route]:
     subscriptions = (SUBSCRIPTION_VERSION, "2021-01-01", "2020-01-01")
-    yield Route("operations.get", "GET", f"{AT}/{{location}}/operations/{{operationId}}", ())
+    yield Route("operations.get", "GET", f"{AT}/{{location}}/operations/{{operationId}}", (), frozenset({"monitor"}))
     yield Route("operations.result", "GET", "/subscriptions/{subscriptionId}/operationresults/{operationId}", ())
     yield Route("subscriptions.list", "GET", "/subscriptions", subscriptions)
     yield Route("subscriptions.get", "GET", "/subscriptions/{subscriptionId}", subscriptions)
@@ -127,7 +131,7 @@ def _own() -> Iterator[Route]:
     for group, kind, key in (("definitions", "roleDefinitions", "roleId"), ("assignments", "roleAssignments", "name")):
         creating = "create_or_update" if group == "definitions" else "create"
         yield from _verbs(f"role_{group}", f"{ROLES}/{kind}/{{{key}}}", (ROLE_VERSION,), creating, "get", "delete")
-        yield Route(f"role_{group}.list", "GET", f"{ROLES}/{kind}", (ROLE_VERSION,))
+        yield Route(f"role_{group}.list", "GET", f"{ROLES}/{kind}", (ROLE_VERSION,), frozenset({"$filter"}))
     yield Route("permissions.list", "GET", f"{ROLES}/permissions", (ROLE_VERSION,))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from werkzeug.serving import WSGIRequestHandler
 
 from tests.fakes import program
-from tests.fakes.azure import blob, compute, groups, identities, network, operations
+from tests.fakes.azure import blob, compute, extensions, groups, identities, network, operations
 from tests.fakes.azure.arm import Arm
 from tests.fakes.azure.calls import App
 from tests.fakes.azure.control import Control
@@ -22,7 +22,7 @@ from tests.fakes.azure.fleet import Fleet
 from tests.fakes.azure.prices import Retail
 from tests.fakes.azure.world import World
 
-SERVICES = (operations.SERVICE, groups.SERVICE, network.SERVICE, compute.SERVICE, identities.SERVICE)
+SERVICES = tuple(each.SERVICE for each in (operations, groups, network, compute, extensions, identities))
 
 
 @contextlib.contextmanager

@@ -136,6 +136,8 @@ class World:
         self.resources = {each.id.lower(): copy.deepcopy(each) for each in self._lasting}
         self.operations: dict[str, Operation] = {}
         self.lives: dict[str, Life] = {}
+        # an extension of a machine: what installs it
+        self.extensions: dict[str, Operation] = {}
         self.registered = {name.lower() for name in (*NAMESPACES, ALWAYS)}
         # a network interface: until when it is kept for which machine
         self.reserved: dict[str, tuple[float, str]] = {}

@@ -12,6 +12,7 @@ import pytest
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import AzureConfig
+from dstack_cloud.backends.azure.resources.policy import least_role
 from dstack_cloud.backends.base import Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
@@ -22,6 +23,16 @@ def write_principal(path: Path, cloud: AzureCloud, client: str = "", secret: str
     known = {"appId": client or cloud.client, "password": secret or cloud.secret, "tenant": cloud.tenant}
     path.write_text(json.dumps(known))
     return str(path)
+
+
+def least(config: AzureConfig, cloud: AzureCloud, store: str = "") -> AzureConfig:
+    """With a login that may do what `dstack config permissions azure` prints, and nothing else."""
+    role = json.loads(least_role(config, cloud.subscription, store))
+    assert role["AssignableScopes"] == [f"/subscriptions/{cloud.subscription}"]
+    client = cloud.add_client(*role["Actions"], data=role["DataActions"])
+    path = Path(config.service_principal)
+    principal = write_principal(path.with_name(f"{path.stem}-least.json"), cloud, client)
+    return config.model_copy(update={"service_principal": principal})
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
+from dstack_cloud.backends.azure.resources.groups import short
 from dstack_cloud.backends.azure.resources.policy import needed_actions
 from dstack_cloud.backends.base import Health, Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
@@ -224,9 +225,38 @@ def test_what_is_in_a_region_that_is_named_no_more_is_still_owned(
     assert [owned.ref for owned in elsewhere.list_owned()] == [ref]
 
 
+def test_projects_have_groups_identities_and_rules_of_their_own(
+    backend: AzureBackend, launch: Launch, config: AzureConfig, installation: str, cloud: AzureCloud
+) -> None:
+    mine = backend.create(launch)
+    there = config.model_copy(update={"ssh_from": ("198.51.100.0/24",)})
+    other = AzureBackend(there, backend.home, installation, "", "Team")
+    theirs = other.create(replace(launch, key="theirs"))
+    groups = {each.rpartition("/")[2] for each in cloud.held(groups=True) if each.startswith("resource group ")}
+    assert groups == {f"dstack-{installation}-{name}-{LOCATION}" for name in ("main", short("Team"))}
+    assert cloud.calls("user_assigned_identities.create_or_update") == 2
+    rules = backend._client.network().security_rules
+    opened = {rules.get(group, "dstack", "ssh").as_dict()["properties"]["sourceAddressPrefixes"][0] for group in groups}
+    assert len(opened) == 2
+    assert (other.inspect([theirs])[theirs].health, backend.inspect([mine])[mine].health) == (Health.RUNNING,) * 2
+
+
+@pytest.mark.parametrize("group", ["main", "Other.one", "x" * 60, "in-two"])
+def test_what_a_project_left_that_is_no_more_is_found_and_ended(
+    launch: Launch, config: AzureConfig, installation: str, cloud: AzureCloud, tmp_path: Path, group: str
+) -> None:
+    AzureBackend(config, tmp_path, installation, "", group).create(launch)
+    left = AzureBackend(config, tmp_path, installation, "", "in")
+    (found,) = left.list_owned()
+    assert found.key == launch.key
+    assert left.inspect([found.ref])[found.ref].health is Health.RUNNING
+    left.terminate([found.ref])
+    assert (cloud.held(), left.list_owned()) == ([], [])
+
+
 def test_a_group_that_was_removed_is_made_again(backend: AzureBackend, launch: Launch, installation: str) -> None:
     backend.terminate([backend.create(launch)])
-    backend._client.resources().resource_groups.begin_delete(f"dstack-{installation}-{LOCATION}").result()
+    backend._client.resources().resource_groups.begin_delete(f"dstack-{installation}-main-{LOCATION}").result()
     another = replace(launch, key=uuid.uuid4().hex)
     with pytest.raises(Unavailable):
         backend.create(another)
@@ -239,7 +269,7 @@ def test_nodes_of_one_job_are_put_where_they_reach_each_other(
     ref = backend.create(replace(launch, nodes=2))
     assert backend.inspect([ref])[ref].address
     network = backend._client.network()
-    (nic,) = network.network_interfaces.list(f"dstack-{installation}-{LOCATION}")
+    (nic,) = network.network_interfaces.list(f"dstack-{installation}-main-{LOCATION}")
     assert nic.as_dict()["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].endswith("/subnets/nodes")
 
 
@@ -272,7 +302,7 @@ def test_an_address_that_changed_is_let_in(
     backend.create(launch)
     moved = AzureBackend(config.model_copy(update={"ssh_from": ("198.51.100.0/24",)}), backend.home, installation, "")
     moved.create(replace(launch, key=uuid.uuid4().hex))
-    rules = backend._client.network().security_rules.list(f"dstack-{installation}-{LOCATION}", "dstack")
+    rules = backend._client.network().security_rules.list(f"dstack-{installation}-main-{LOCATION}", "dstack")
     (ssh,) = [each.as_dict() for each in rules if each.name == "ssh"]
     assert ssh["properties"]["sourceAddressPrefixes"] == ["198.51.100.0/24"]
 

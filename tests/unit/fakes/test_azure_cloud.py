@@ -108,7 +108,7 @@ def test_a_disk_of_its_own(azure: AzureCloud) -> None:
     empty = {"creationData": {"createOption": "Empty"}}
     assert refused(azure, "PUT", disk, {"location": "eastus", "properties": empty}) == "400 InvalidParameter"
     made = ask(azure, "PUT", disk, {"location": "eastus", "properties": {**empty, "diskSizeGB": 64}})
-    assert (made.status, azure.held()) == (201, [f"disk {disk}"])
+    assert (made.status, azure.held()) == (202, [f"disk {disk}"])
     assert ask(azure, "PATCH", disk, {"tags": {"owner": "me"}}).body["tags"] == {"owner": "me"}
     assert refused(azure, "PATCH", disk, {"properties": {"diskSizeGB": 128}}) == "409 PropertyChangeNotAllowed"
     assert ask(azure, "DELETE", disk).status == 202

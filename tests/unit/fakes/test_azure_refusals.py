@@ -91,6 +91,22 @@ def test_versions_and_paths(azure: AzureCloud) -> None:
     assert refused(azure, "GET", f"{GROUP}/providers/Microsoft.Compute/images/a") == "501 NotImplemented"
 
 
+def test_query_parameters_that_are_not_known(azure: AzureCloud) -> None:
+    prepare(azure)
+    launch(azure, "vm")
+    for path in (
+        f"{MACHINES}/vm?$expand=instanceView&$filter=name",
+        f"{MACHINES}?expand=instanceView",
+        f"{GROUP}?tags=all",
+        f"{ROOT}/providers/Microsoft.Compute/skus?location=eastus",
+        f"{ROOT}/locations?$top=1",
+        f"{NETWORK}/virtualNetworks/net?api_version=1",
+    ):
+        assert refused(azure, "GET", path) == "400 InvalidQueryParameter", path
+    assert refused(azure, "PUT", f"{MACHINES}/vm?$skiptoken=1", machine()) == "400 InvalidQueryParameter"
+    assert refused(azure, "DELETE", f"{MACHINES}/vm?force=true") == "400 InvalidQueryParameter"
+
+
 def test_places_that_are_not_there(azure: AzureCloud) -> None:
     elsewhere = ROOT.replace("5d5c", "6666")
     assert refused(azure, "GET", f"{elsewhere}/resourcegroups") == "404 SubscriptionNotFound"

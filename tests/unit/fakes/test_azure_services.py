@@ -14,10 +14,10 @@ import pytest
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError
 from obstore.store import AzureStore
 
-from tests.fakes.azure import AzureCloud
+from tests.fakes.azure import LOCATION, AzureCloud
 from tests.fakes.azure.azurite import ACCOUNT
 from tests.fakes.azure.directory import STORAGE
-from tests.unit.fakes.azure_requests import GROUP, MACHINES, ROOT, ask, launch, prepare
+from tests.unit.fakes.azure_requests import GROUP, MACHINES, ROOT, ask, launch, prepare, refused
 
 pytestmark = pytest.mark.azure
 
@@ -179,3 +179,43 @@ def test_blobs_without_the_right_to_data(azure: AzureCloud) -> None:
 def open_store(cloud: AzureCloud, container: str, token: str) -> AzureStore:
     known = {"endpoint": f"{cloud.endpoint}/{ACCOUNT}", "account_name": ACCOUNT, "bearer_token": token}
     return AzureStore(container, config=known, client_options={"allow_http": True})  # type: ignore[arg-type]
+
+
+def extension(**changes: Any) -> Any:
+    known = {"publisher": "Microsoft.HpcCompute", "type": "NvidiaGpuDriverLinux", "typeHandlerVersion": "1.6"}
+    return {"location": LOCATION, "properties": {**known, "autoUpgradeMinorVersion": True, **changes}}
+
+
+def test_extensions_are_refused_as_azure_does(azure: AzureCloud) -> None:
+    prepare(azure)
+    where = f"{MACHINES}/vm/extensions/driver"
+    assert refused(azure, "PUT", where, extension()) == "404 ParentResourceNotFound"
+    launch(azure)
+    for body, wanted in (
+        (extension(publisher="Contoso"), "404 ArtifactNotFound"),
+        (extension(typeHandlerVersion="0.1"), "404 ArtifactNotFound"),
+        (extension(typeHandlerVersion=None), "400 InvalidParameter"),
+        (extension(bogus=1), "400 BadRequest"),
+        (extension(autoUpgradeMinorVersion="yes"), "400 BadRequest"),
+        (extension(provisioningState="Succeeded"), "409 PropertyChangeNotAllowed"),
+        ({**extension(), "location": "westus2"}, "400 InvalidParameter"),
+        ({"properties": extension()["properties"]}, "400 LocationRequired"),
+    ):
+        assert refused(azure, "PUT", where, body) == wanted, body
+    assert refused(azure, "GET", where) == "404 ResourceNotFound"
+    azure.power_off("vm")
+    assert refused(azure, "PUT", where, extension()) == "409 OperationNotAllowed"
+
+
+def test_a_driver_needs_a_gpu_and_goes_with_its_machine(azure: AzureCloud) -> None:
+    prepare(azure)
+    for name, size, state in (("cpu", "Standard_D2s_v5", "Failed"), ("gpu", "Standard_NC4as_T4_v3", "Succeeded")):
+        launch(azure, name, properties__hardwareProfile={"vmSize": size})
+        where = f"{MACHINES}/{name}/extensions/driver"
+        assert ask(azure, "PUT", where, extension()).status == 201
+        found = ask(azure, "GET", f"{where}?$expand=instanceView").body["properties"]
+        assert (found["provisioningState"], len(found["instanceView"]["statuses"])) == (state, 1)
+        assert ask(azure, "GET", f"{MACHINES}/{name}").body["properties"]["provisioningState"] == state
+    assert "No NVIDIA GPU" in str(ask(azure, "GET", f"{MACHINES}/cpu/extensions?$expand=instanceView").body)
+    ask(azure, "DELETE", f"{MACHINES}/gpu")
+    assert refused(azure, "GET", f"{MACHINES}/gpu/extensions/driver") == "404 ParentResourceNotFound"

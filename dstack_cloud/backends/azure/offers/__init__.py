@@ -38,6 +38,15 @@ class Market(market.Market):
         """What quotas call a size's family; "" where it isn't known. Raises BackendError."""
         return self._region(region).family(size)
 
+    def sizes(self, region: str) -> set[str]:
+        """Those there that the settings ask for. Raises BackendError."""
+        return set(self._region(region).types())
+
+    def gpu_families(self, region: str) -> set[str]:
+        """The families of those with GPUs, in lower case. Raises BackendError."""
+        there = self._region(region)
+        return {there.family(name).lower() for name, kind in there.types().items() if kind.machine.gpus}
+
     def _region(self, name: str) -> Region:
         with self._lock:
             if name not in self._made:

@@ -3,13 +3,12 @@ tells (see `kinds`)."""
 
 from __future__ import annotations
 
-import fnmatch
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.config import UBUNTU_HPC
+from dstack_cloud.backends.azure.config import UBUNTU_HPC, is_size
 from dstack_cloud.backends.azure.errors import LIST_REGIONS, translated
 from dstack_cloud.backends.azure.kinds import gpu_of, wants_grid
 from dstack_cloud.errors import InvalidConfiguration
@@ -23,7 +22,7 @@ Types = dict[str, dict[str, Any]]
 
 def types(client: AzureClient, region: str) -> Types:
     """https://learn.microsoft.com/rest/api/compute/resource-skus/list. Raises BackendError."""
-    wanted = [pattern.lower() for pattern in client.config.instance_types]
+    wanted = client.config.instance_types
     with translated(region):
         listed = client.compute().resource_skus.list(filter=f"location eq '{region}'")
         found = [sku.as_dict() for sku in listed]
@@ -36,9 +35,8 @@ def types(client: AzureClient, region: str) -> Types:
     return {name: each for name, each in described.items() if each}
 
 
-def _is_wanted(sku: Mapping[str, Any], patterns: list[str]) -> bool:
-    name = str(sku.get("name", "")).lower()
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _is_wanted(sku: Mapping[str, Any], patterns: Collection[str]) -> bool:
+    return not patterns or any(is_size(str(sku.get("name", "")), pattern) for pattern in patterns)
 
 
 def _is_here(sku: Mapping[str, Any], region: str) -> bool:

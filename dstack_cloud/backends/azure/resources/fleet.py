@@ -10,6 +10,7 @@ from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import is_missing, translated
+from dstack_cloud.backends.azure.resources.driver import Drivers
 from dstack_cloud.backends.azure.resources.groups import Groups
 from dstack_cloud.backends.azure.resources.machine import (
     DELETING,
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-# a machine's ref is "region/name", that of what one left behind "region/disk:name"
-REF = re.compile(r"([a-z0-9]+)/(?:(nic|disk|ip):)?([\w.-]+)")
+# a machine's ref is "place/name", that of what one left behind "place/disk:name"; for places see `groups`
+REF = re.compile(r"([\w.()-]+)/(?:(nic|disk|ip):)?([\w.-]+)")
 GONE = "it isn't there any more: it was deleted, or Azure took it back"
 SIDE_BY_SIDE = 16
 
@@ -40,6 +41,7 @@ class Fleet:
 
     def __init__(self, client: AzureClient, groups: Groups, installation: str) -> None:
         self._client, self._groups, self._installation = client, groups, installation
+        self._drivers = Drivers(client, groups)
         self._looks: Batches[Observed] = Batches(self._look)
         self._addresses: dict[str, Addresses] = {}
 
@@ -62,20 +64,20 @@ class Fleet:
             self._addresses.pop(ref, None)
 
     def listed(self, regions: Sequence[str]) -> list[Owned]:
-        """Machines first, then interfaces, disks and addresses that were left behind. Regions side by side, also those that
-        the settings name no more."""
-        regions = sorted({*regions, *self._groups.regions()})
-        with ThreadPoolExecutor(len(regions)) as pool:
-            return [owned for found in pool.map(self._listed, regions) for owned in found]
+        """Machines first, then interfaces, disks and addresses that were left behind. Groups side by side, also those of regions
+        that the settings name no more, and of other projects, which may be no more."""
+        places = sorted({*regions, *self._groups.places()})
+        with ThreadPoolExecutor(min(len(places), SIDE_BY_SIDE)) as pool:
+            return [owned for found in pool.map(self._listed, places) for owned in found]
 
-    def _listed(self, region: str) -> list[Owned]:
+    def _listed(self, place: str) -> list[Owned]:
         compute, network = self._client.compute(), self._client.network()
-        machines = self._all(region, compute.virtual_machines.list)
-        nics = self._all(region, network.network_interfaces.list) if machines is not None else None
+        machines = self._all(place, compute.virtual_machines.list)
+        nics = self._all(place, network.network_interfaces.list) if machines is not None else None
         if machines is None or nics is None:
             return []  # nothing was ever made there
-        disks = self._all(region, compute.disks.list_by_resource_group) or []
-        addresses = self._all(region, network.public_ip_addresses.list) or []
+        disks = self._all(place, compute.disks.list_by_resource_group) or []
+        addresses = self._all(place, network.public_ip_addresses.list) or []
         left = [
             *(("nic", each) for each in nics if not _property(each, "virtualMachine")),
             *(("disk", each) for each in disks if not each.get("managedBy")),
@@ -83,12 +85,12 @@ class Fleet:
         ]
         return [
             *(
-                Owned(f"{region}/{each['name']}", key_of(each))
+                Owned(f"{place}/{each['name']}", key_of(each))
                 for each in machines
                 if self._is_ours(each) and state_of(each) != DELETING
             ),
             *(
-                Owned(f"{region}/{kind}:{each['name']}", key_of(each), left=True)
+                Owned(f"{place}/{kind}:{each['name']}", key_of(each), left=True)
                 for kind, each in left
                 if self._is_ours(each)
             ),
@@ -97,24 +99,24 @@ class Fleet:
     def _is_ours(self, thing: Json) -> bool:
         return (thing.get("tags") or {}).get(OWNER_TAG) == self._installation
 
-    def _all(self, region: str, call: Callable[[str], Iterable[Any]]) -> list[Json] | None:
-        """All of one kind in the region's group; None where there is no group."""
+    def _all(self, place: str, call: Callable[[str], Iterable[Any]]) -> list[Json] | None:
+        """All of one kind in the group there; None where there is none."""
         try:
-            with translated(region):
-                return [each.as_dict() for each in call(self._groups.name(region))]
+            with translated(place):
+                return [each.as_dict() for each in call(self._groups.name(place))]
         except BackendError as refused:
             if is_missing(refused):
                 return None
             raise
 
     def _look(self, refs: Collection[str]) -> Mapping[str, Observed]:
-        """Two lists for all machines; two more a region where a machine's address isn't known yet."""
-        by_region: dict[str, set[str]] = {}
+        """Two lists for all machines; two more a place where a machine's address isn't known yet."""
+        by_place: dict[str, set[str]] = {}
         for ref in refs:
-            region, _, name = ref.partition("/")
-            by_region.setdefault(region, set()).add(name)
+            place, _, name = ref.partition("/")
+            by_place.setdefault(place, set()).add(name)
         power = self._power()
-        return {ref: seen for region, names in by_region.items() for ref, seen in self._seen(region, names, power)}
+        return {ref: seen for place, names in by_place.items() for ref, seen in self._seen(place, names, power)}
 
     def _power(self) -> Mapping[str, str]:
         """{a machine's id in lower case: its state of power}: Azure tells it in one list for the whole subscription.
@@ -123,62 +125,63 @@ class Fleet:
             found = [each.as_dict() for each in self._client.compute().virtual_machines.list_all(status_only="true")]
         return {str(each.get("id", "")).lower(): power_of(each) for each in found}
 
-    def _seen(self, region: str, names: set[str], power: Mapping[str, str]) -> Iterator[tuple[str, Observed]]:
-        listed = self._all(region, self._client.compute().virtual_machines.list) or []
+    def _seen(self, place: str, names: set[str], power: Mapping[str, str]) -> Iterator[tuple[str, Observed]]:
+        listed = self._all(place, self._client.compute().virtual_machines.list) or []
         found = {each["name"]: each for each in listed if each["name"] in names}
         # lists lag behind: what isn't there is asked after by its name
-        found |= {name: each for name in names - found.keys() if (each := self._one(region, name))}
-        addresses = self._addresses_of(region, found)
+        found |= {name: each for name in names - found.keys() if (each := self._one(place, name))}
+        addresses = self._addresses_of(place, found)
         for name in names:
-            ref = f"{region}/{name}"
+            ref = f"{place}/{name}"
             if name not in found:
                 yield ref, Observed(ref, Health.GONE, detail=GONE)
                 continue
             machine = found[name]
             state = power_of(machine) or power.get(str(machine["id"]).lower(), "")
-            yield ref, observe(self._client.config, ref, machine, state, addresses.get(ref))
+            seen = observe(self._client.config, ref, machine, state, addresses.get(ref))
+            yield ref, self._drivers.see_to(machine, seen)
 
-    def _addresses_of(self, region: str, found: Mapping[str, Json]) -> Mapping[str, Addresses]:
+    def _addresses_of(self, place: str, found: Mapping[str, Json]) -> Mapping[str, Addresses]:
         """By ref. Once a machine is made, they stay what they are, and are asked for no more."""
-        refs = {f"{region}/{name}": machine for name, machine in found.items()}
+        refs = {f"{place}/{name}": machine for name, machine in found.items()}
         if refs.keys() <= self._addresses.keys():
             return self._addresses
-        read = self._read_addresses(region)
+        read = self._read_addresses(place)
         made = {ref for ref, machine in refs.items() if state_of(machine) == SUCCEEDED}
         self._addresses.update({ref: each for ref, each in read.items() if ref in made})
         return {**read, **self._addresses}
 
-    def _one(self, region: str, name: str) -> Json | None:
+    def _one(self, place: str, name: str) -> Json | None:
         try:
-            with translated(f"{region} {name}"):
+            with translated(f"{place} {name}"):
                 machines = self._client.compute().virtual_machines
-                return machines.get(self._groups.name(region), name, expand="instanceView").as_dict()
+                return machines.get(self._groups.name(place), name, expand="instanceView").as_dict()
         except BackendError as refused:
             if is_missing(refused):
                 return None
             raise
 
-    def _read_addresses(self, region: str) -> dict[str, Addresses]:
+    def _read_addresses(self, place: str) -> dict[str, Addresses]:
         network = self._client.network()
         public = {
             str(_property(each, "ipConfiguration").get("id", "")).lower(): str(_property(each, "ipAddress") or "")
-            for each in self._all(region, network.public_ip_addresses.list) or []
+            for each in self._all(place, network.public_ip_addresses.list) or []
             if _property(each, "ipConfiguration")
         }
         read: dict[str, Addresses] = {}
-        for nic in self._all(region, network.network_interfaces.list) or []:
+        for nic in self._all(place, network.network_interfaces.list) or []:
             machine = str((_property(nic, "virtualMachine") or {}).get("id", ""))
-            for place in (_property(nic, "ipConfigurations") or [])[:1]:
-                private = str(_property(place, "privateIPAddress") or "")
-                known = Addresses(private, public.get(str(place.get("id", "")).lower(), ""))
+            for inner in (_property(nic, "ipConfigurations") or [])[:1]:
+                private = str(_property(inner, "privateIPAddress") or "")
+                known = Addresses(private, public.get(str(inner.get("id", "")).lower(), ""))
                 if machine and private and (known.public or not self._client.config.public_ip):
                     # ids that refer to another thing come in upper case at times
-                    read[f"{region}/{machine.rpartition('/')[2].lower()}"] = known
+                    read[f"{place}/{machine.rpartition('/')[2].lower()}"] = known
         return read
 
-    def _end(self, region: str, kind: str | None, name: str) -> None:
+    def _end(self, place: str, kind: str | None, name: str) -> None:
         """The machine takes its disk, its interface and its address with it."""
-        compute, network, group = self._client.compute(), self._client.network(), self._groups.name(region)
+        compute, network, group = self._client.compute(), self._client.network(), self._groups.name(place)
         deletions: dict[str, Callable[..., object]] = {
             "": compute.virtual_machines.begin_delete,
             "nic": network.network_interfaces.begin_delete,
@@ -186,7 +189,7 @@ class Fleet:
             "ip": network.public_ip_addresses.begin_delete,
         }
         try:
-            with translated(f"{region} {name}"):
+            with translated(f"{place} {name}"):
                 deletions[kind or ""](group, name, polling=False)
         except BackendError as refused:
             if is_missing(refused):

@@ -1,4 +1,4 @@
-"""Who machines are: one managed identity a region, that may delete the machines of its resource group and use the project's
+"""Who machines are: one managed identity a project and region, that may delete the machines of its resource group and use the project's
 store, and nothing else.
 
 An assignment of a role takes effect within minutes: https://learn.microsoft.com/azure/role-based-access-control/troubleshooting

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dstack_cloud.backends.azure.client import AzureClient
-from dstack_cloud.backends.azure.config import UBUNTU, UBUNTU_HPC
+from dstack_cloud.backends.azure.config import UBUNTU, UBUNTU_HPC, lacks_driver
 from dstack_cloud.backends.azure.errors import OWN_IMAGES, translated
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.errors import InvalidConfiguration
@@ -29,6 +29,11 @@ class Image:
     reference: Mapping[str, str]
     size: int
     plan: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lacks_driver(self) -> bool:
+        """Whether NVIDIA's has to be installed where there are GPUs."""
+        return lacks_driver(self.reference.get("publisher", ""))
 
 
 class Catalogue:

@@ -21,6 +21,8 @@ Json = dict[str, Any]
 
 KEY_TAG = "dstack-key"
 LIFETIME_TAG = "dstack-lifetime"
+# on a machine that gets NVIDIA's driver once it is up
+DRIVER_TAG = "dstack-driver"
 # https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
 TAG_VALUE_LENGTH = 256
 NOT_IN_A_NAME = re.compile(r"[<>%&\\?/]")
@@ -83,7 +85,8 @@ def request(config: AzureConfig, installation: str, launch: Launch, place: Place
     if launch.offer.spot:
         # -1: the price may go up to that on demand
         properties |= {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
-    made: Json = {"location": launch.offer.region, "tags": marks, "properties": properties}
+    driver = {DRIVER_TAG: "nvidia"} if launch.offer.machine.gpus and place.image.lacks_driver else {}
+    made: Json = {"location": launch.offer.region, "tags": {**marks, **driver}, "properties": properties}
     if launch.offer.zone:
         made["zones"] = [launch.offer.zone]
     if place.identity:

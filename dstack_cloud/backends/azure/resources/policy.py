@@ -33,6 +33,8 @@ LOOK = (
     *("Microsoft.Compute/virtualMachines/read", "Microsoft.Compute/disks/read"),
     *(f"{_NETWORK}/networkInterfaces/read", f"{_NETWORK}/publicIPAddresses/read"),
     *(f"{_NETWORK}/virtualNetworks/read", f"{_NETWORK}/networkSecurityGroups/read"),
+    # how a rule that was changed came out
+    f"{_NETWORK}/networkSecurityGroups/securityRules/read",
 )  # fmt: skip
 MAKE = (
     *("Microsoft.Resources/subscriptions/resourceGroups/write", "Microsoft.Compute/virtualMachines/write"),
@@ -60,6 +62,11 @@ READ_IMAGES = (
     *("Microsoft.Compute/images/read", "Microsoft.Compute/galleries/read", "Microsoft.Compute/galleries/images/read"),
     "Microsoft.Compute/galleries/images/versions/read",
 )
+# NVIDIA's driver, where an image has none
+INSTALL_DRIVER = (
+    "Microsoft.Compute/virtualMachines/extensions/read",
+    "Microsoft.Compute/virtualMachines/extensions/write",
+)
 FIND_STORE = ("Microsoft.Storage/storageAccounts/read",)
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 USE_STORE = (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete", f"{_BLOBS}/add/action")
@@ -68,7 +75,8 @@ USE_STORE = (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete", f"{_BLOBS}
 def needed_actions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
     """What the user's login must be allowed to do; `store` is the home store's URL."""
     own_images = any(image.startswith("/") for image in (config.images.cpu, config.images.gpu))
-    machines = (*LOOK, *MAKE, *END, *(READ_IMAGES if own_images else ()))
+    driver = INSTALL_DRIVER if config.images.lack_driver else ()
+    machines = (*LOOK, *MAKE, *END, *(READ_IMAGES if own_images else ()), *driver)
     if config.identity == NO_IDENTITY:
         return machines
     if config.identity:
