@@ -43,7 +43,8 @@ TRAINING = """
 
 
 def configure(user: User, cloud: AzureCloud, container: str, **azure: Any) -> None:
-    """Writes config.yaml; `azure` are settings of the backend. JSON is YAML."""
+    """Writes config.yaml; `azure` are settings of the backend. JSON is YAML. The login may do what `dstack config permissions azure`
+    prints, and nothing else."""
     user.home.mkdir(exist_ok=True)
     settings = {
         "endpoint": cloud.endpoint,
@@ -57,7 +58,12 @@ def configure(user: User, cloud: AzureCloud, container: str, **azure: Any) -> No
     project = {"backends": ["azure"], "store": f"az://{container}", "settings": {"azure": settings}}
     # what every sandbox machine has in its engine already
     document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
-    (user.home / "config.yaml").write_text(json.dumps(document, indent=1))
+    write = (user.home / "config.yaml").write_text
+    write(json.dumps(document, indent=1))
+    role = json.loads(user("config", "permissions", "azure").out)
+    client = cloud.add_client(*role["Actions"], data=role["DataActions"])
+    settings["service_principal"] = write_principal(user.home / "least.json", cloud, client)
+    write(json.dumps(document, indent=1))
 
 
 def attempts(user: User, name: str) -> list[str]:
@@ -139,3 +145,13 @@ def test_without_its_server_a_machine_finishes_and_deletes_itself(user: User, wh
     assert user.wait(name)["status"] == "done"
     assert user("logs", name).text.splitlines() == [f"line {n}" for n in range(1, 41)]
     assert "out/x" in user("artifacts", name).text
+
+
+def test_without_low_priority_cores_the_last_word_says_so(user: User, whole_azure: AzureCloud) -> None:
+    user.workflows(TRAINING)
+    user.write("train.sh", TRAIN)
+    whole_azure.set(low_priority_cores=0)
+    quota = user("run", "train", code=None)
+    assert quota.code != 0
+    assert "Total Regional Low-priority vCPUs in eastus is 0" in quota.err
+    assert whole_azure.instances() == []

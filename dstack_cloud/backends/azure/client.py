@@ -196,7 +196,7 @@ class AzureClient:
 
 
 class EmulatorLogin:
-    """A service principal's login at an emulator, which azure-identity wouldn't speak to: it wants TLS of Entra's own.
+    """A service principal's login at an emulator, which azure-identity wouldn't speak to without TLS.
 
     https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
     """
@@ -246,9 +246,9 @@ def _operation_of(headers: Mapping[str, str]) -> str:
 def _login(config: AzureConfig) -> TokenCredential:
     principal = _principal(config.service_principal) if config.service_principal else {}
     tenant = config.tenant or principal.get("tenant", "")
-    if config.endpoint:
-        if not principal:
-            raise NotAuthorized("there is no login for the emulator", "name a `service_principal`")
+    if config.endpoint and not principal:
+        raise NotAuthorized("there is no login for the emulator", "name a `service_principal`")
+    if config.endpoint.startswith("http://"):
         return cast(
             "TokenCredential",
             EmulatorLogin(config.endpoint, tenant, principal["appId"], principal.get("password", "")),
@@ -265,7 +265,9 @@ def _login(config: AzureConfig) -> TokenCredential:
     if "certificate" in principal:
         return CertificateCredential(tenant, principal["appId"], str(Path(principal["certificate"]).expanduser()))
     if principal:
-        return ClientSecretCredential(tenant, principal["appId"], principal["password"])
+        # an emulator that speaks TLS is Entra, too
+        where: Json = {"authority": config.endpoint, "disable_instance_discovery": True} if config.endpoint else {}
+        return ClientSecretCredential(tenant, principal["appId"], principal["password"], **where)
     if tenant:
         return ChainedTokenCredential(AzureCliCredential(tenant_id=tenant), ManagedIdentityCredential())
     return DefaultAzureCredential()

@@ -146,6 +146,10 @@ ABOUT_SIZE = re.compile(
     re.IGNORECASE,
 )
 ABOUT_DISK = re.compile(r"disk size .* smaller than", re.IGNORECASE | re.DOTALL)
+# https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+ENTRAS = "AADSTS"
+# how azure-identity begins to tell what each of several logins says
+SEVERAL = "Attempted credentials:"
 _ACTION = re.compile(r"perform action\(?s?\)? '([^']+)'")
 _NAMESPACE = re.compile(r"namespace '([\w.]+)'|(Microsoft\.\w+)")
 
@@ -261,9 +265,11 @@ def _no_login(error: HttpResponseError) -> BackendError:
     """No token could be got: nothing was asked yet."""
     name, text = type(error).__name__, str(error.message or error)
     words = {"cloud_code": name, "cloud_message": text}
-    if name == "CredentialUnavailableError":
+    # where several were tried, each has a line of its own: what Entra ID refused is more than what isn't there
+    refused = next((line.strip() for line in text.splitlines() if ENTRAS in line), "")
+    if not refused and (name == "CredentialUnavailableError" or SEVERAL in text):
         return NotAuthorized("there is no login for Azure", "`az login`, or name a `service_principal`", **words)
-    return NotAuthorized(f"the login for Azure can't be used: {first_line(text)}", LOG_IN, **words)
+    return NotAuthorized(f"the login for Azure can't be used: {first_line(refused or text)}", LOG_IN, **words)
 
 
 def _broken(error: AzureError, where: str) -> BackendError:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dstack_cloud.backends.azure.client import STORAGE_SCOPE, AzureClient
+from dstack_cloud.backends.azure.client import MANAGEMENT_SCOPE, STORAGE_SCOPE, AzureClient
 from dstack_cloud.backends.azure.config import AzureConfig
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized, Unavailable
+from tests.fakes import tls
+from tests.fakes.azure import directory
 from tests.fakes.azure.cloud import AzureCloud
+from tests.fakes.azure.directory import CLIENT, SECRET, TENANT
+from tests.fakes.azure.entra import Entra
+from tests.fakes.azure.faults import Fault
+from tests.fakes.azure.world import World
 from tests.unit.azure.conftest import write_principal
 
 pytestmark = pytest.mark.azure
@@ -123,3 +130,74 @@ def test_azure_may_name_the_port_that_goes_without_saying() -> None:
 def test_nobody_answers(config: AzureConfig) -> None:
     with pytest.raises(Unavailable):
         changed(config, endpoint="http://127.0.0.1:9").call("GET", "/subscriptions", "2022-12-01")
+
+
+@pytest.fixture
+def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, str]]:
+    """Entra ID's token endpoint over TLS, as Microsoft's own library wants it, and its URL."""
+    world = World()
+    with tls.served(Entra(lambda *_: [], world), tmp_path) as (url, certificate):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        yield world, url
+
+
+def logged_in(url: str, folder: Path, secret: str = SECRET) -> AzureClient:
+    (folder / "sp.json").write_text(json.dumps({"appId": CLIENT, "password": secret, "tenant": TENANT}))
+    return AzureClient(AzureConfig(endpoint=url, service_principal=str(folder / "sp.json")))
+
+
+def test_a_service_principal_logs_in_with_microsofts_own_library(entra: tuple[World, str], tmp_path: Path) -> None:
+    world, url = entra
+    client = logged_in(url, tmp_path)
+    assert type(client.login()).__module__.startswith("azure.identity")
+    found = [client.token(scope).token for scope in (MANAGEMENT_SCOPE, STORAGE_SCOPE, MANAGEMENT_SCOPE)]
+    assert [directory.claims(token)["aud"] for token in found[:2]] == [directory.MANAGEMENT, directory.STORAGE]
+    # it keeps what is good for an hour
+    assert (found[0], world.calls["entra.token"]) == (found[2], 2)
+
+
+def test_what_entra_refuses_is_told_without_the_secret(entra: tuple[World, str], tmp_path: Path) -> None:
+    world, url = entra
+    with pytest.raises(NotAuthorized, match="AADSTS7000215") as wrong:
+        logged_in(url, tmp_path, "a wrong secret").token(MANAGEMENT_SCOPE)
+    expired = "AADSTS7000222: The provided client secret keys for app 'c' are expired."
+    world.faults.add(Fault("entra.token", "invalid_client", message=expired, times=1))
+    with pytest.raises(NotAuthorized, match="AADSTS7000222") as old:
+        logged_in(url, tmp_path).token(MANAGEMENT_SCOPE)
+    for refused in (wrong.value, old.value):
+        assert "`service_principal`" in (refused.hint or "")
+        assert not any(secret in f"{refused} {refused.cloud_message}" for secret in ("a wrong secret", SECRET))
+
+
+def as_az(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> AzureClient:
+    """A client whose login is that of an Azure CLI which does what a script says."""
+    (folder / "az").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "az").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return AzureClient(AzureConfig(tenant=TENANT))
+
+
+def test_the_login_of_the_azure_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"accessToken": "of az", "expires_on": 4102444800, "tenant": TENANT, "tokenType": "Bearer"}
+    client = as_az(tmp_path, f"echo \"$*\" >{tmp_path}/asked; echo '{json.dumps(told)}'", monkeypatch)
+    assert (client.token(MANAGEMENT_SCOPE).token, client.token(MANAGEMENT_SCOPE).expires_on) == ("of az", 4102444800)
+    asked = (tmp_path / "asked").read_text()
+    assert "account get-access-token" in asked and f"--tenant {TENANT}" in asked
+
+
+def test_a_login_of_the_azure_cli_that_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: AADSTS70043: The refresh token has expired or is invalid due to sign-in frequency checks."
+    client = as_az(tmp_path, f"echo '{said}' >&2; exit 1", monkeypatch)
+    with pytest.raises(NotAuthorized, match="AADSTS70043") as refused:
+        client.token(MANAGEMENT_SCOPE)
+    assert "`az login`" in (refused.value.hint or "")
+
+
+def test_no_login_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # what a managed identity is asked for: nobody is there
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "none")
+    client = as_az(tmp_path, "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1", monkeypatch)
+    with pytest.raises(NotAuthorized, match="there is no login for Azure") as refused:
+        client.token(MANAGEMENT_SCOPE)
+    assert "`az login`" in (refused.value.hint or "")
