@@ -330,7 +330,7 @@ def _head(method: str, path: str, length: str) -> bytes:
 
 
 def _broken(error: Exception) -> LinkError:
-    return LinkError(f"the connection to the runner broke off: {error or type(error).__name__}", unreachable=True)
+    return LinkError(f"the connection to the runner broke off: {str(error) or type(error).__name__}", unreachable=True)
 
 
 def _check(status: int, body: bytes) -> bytes:

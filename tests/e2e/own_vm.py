@@ -13,6 +13,8 @@ from tests.unit.sandbox import machines
 
 # who may use Docker, and may not become root
 GUEST = "guest"
+# what systemd gives any unit; the runner's has less
+SHUTDOWN_SECONDS = 90
 # nobody ends it after a while
 UNDYING = "systemctl disable -q --now dstack-deadman.timer"
 PREPARE = f"""
@@ -52,8 +54,9 @@ class OwnVm:
         return self.body.shell(script)
 
     def restart(self) -> None:
-        """As `reboot` there would."""
-        DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t=30")
+        """As `reboot` there would: what shuts down has the time that its own units give it. An engine that kills it before, because the
+        computer is busy, makes a power cut of it."""
+        DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t={SHUTDOWN_SECONDS}")
         self.body.connection.close()
         self.body.connection = machines.connect(self.body.endpoint, self.body.trust)
         self.shell(UNDYING)

@@ -43,6 +43,19 @@ def through_connect(rig: Rig) -> RunnerLink:
     return RunnerLink(dial)
 
 
+class Silent(socket.socket):
+    """What is sent isn't taken in time."""
+
+    def sendall(self, *_: object) -> None:
+        raise TimeoutError
+
+
+def test_a_break_without_words_is_told_by_its_kind() -> None:
+    with pytest.raises(LinkError, match="broke off: TimeoutError") as caught:
+        RunnerLink(Silent).state()
+    assert caught.value.unreachable
+
+
 def test_state_waits_for_a_change(runner: Rig) -> None:
     state = runner.link.state()
     assert (state.phase, state.log_size, state.log_complete) == ("idle", 0, False)
