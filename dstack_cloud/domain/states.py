@@ -85,7 +85,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 INSTANCE_TRANSITIONS: Mapping[InstanceStatus, frozenset[InstanceStatus]] = {
     _I.REQUESTED: frozenset({_I.STARTING, _I.REFUSED, _I.TERMINATING}),
-    _I.STARTING: frozenset({_I.BUSY, _I.TERMINATING, _I.TERMINATED}),
+    # some clouds say only after a while that there is no room
+    _I.STARTING: frozenset({_I.BUSY, _I.REFUSED, _I.TERMINATING, _I.TERMINATED}),
     _I.BUSY: frozenset({_I.TERMINATING, _I.TERMINATED}),
     _I.TERMINATING: frozenset({_I.TERMINATED}),
     _I.TERMINATED: frozenset(),

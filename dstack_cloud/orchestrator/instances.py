@@ -151,6 +151,10 @@ def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> No
     observed = _observe(world, instance)
     if observed is None:
         _wait_for_boot(world, instance, job, "its backend can't say how it is")
+    elif observed.refusal is not None:
+        # nothing was paid for, and nothing was lost
+        never = replace(instance, scope=observed.refusal.scope, started_at=None, deadline=None)
+        _refuse(world, never, _said(observed.refusal))
     elif observed.over and not (observed.health is Health.GONE and _settling(world, instance)):
         _gone(world, couriers, instance, observed)
     elif not observed.endpoint or (job.spec.nodes > 1 and not observed.address):

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dstack_cloud import errors
 from dstack_cloud.api import schemas
-from dstack_cloud.backends.base import Backend, DatedPrices, Pool, offers_of_all
+from dstack_cloud.backends.base import Backend, DatedPrices, Finding, Pool, offers_of_all
+from dstack_cloud.backends.base.access import CheckedAccess, StoreAccess
 from dstack_cloud.domain.parsing.model import Resources
 from dstack_cloud.domain.providers.requirements import requirements
 from dstack_cloud.domain.resources import CURRENCY, Requirements, SpotPolicy, describe
@@ -131,18 +132,28 @@ def check(context: Context, project: str) -> list[schemas.FindingView]:
     """Every configured backend and the store, side by side."""
     known = context.backends(project)
     subjects = list(context.project(project).backends)
-    with ThreadPoolExecutor(len(subjects) + 1) as pool:
+    with ThreadPoolExecutor(len(subjects) + 2) as pool:
         store = pool.submit(_check_store, context.probes.get(project) or context.store(project))
+        access = pool.submit(_check_access, context.world.access.get(project))
         found = list(pool.map(lambda name: _check_backend(known[name]), subjects))
-    return [finding for findings in found for finding in findings] + [store.result()]
+    return [finding for findings in found for finding in findings] + [*access.result(), store.result()]
 
 
 def _check_backend(backend: Backend) -> list[schemas.FindingView]:
     try:
         findings = backend.validate()
     except errors.BackendError as error:
-        return [{"subject": backend.name, "ok": False, "text": error.summary, "fix": error.hint or ""}]
-    return [{"subject": backend.name, "ok": f.ok, "text": f.text, "fix": f.fix} for f in findings]
+        findings = [Finding(False, error.summary, error.hint or "")]
+    return _views(backend.name, findings)
+
+
+def _check_access(access: StoreAccess | None) -> list[schemas.FindingView]:
+    """What may be done in the store, by the name of each permission, where its cloud tells."""
+    return _views("store", access.findings() if isinstance(access, CheckedAccess) else [])
+
+
+def _views(subject: str, findings: Sequence[Finding]) -> list[schemas.FindingView]:
+    return [{"subject": subject, "ok": f.ok, "text": f.text, "fix": f.fix} for f in findings]
 
 
 def _check_store(store: Store) -> schemas.FindingView:

@@ -12,6 +12,7 @@ import pytest
 
 from dstack_cloud.backends.base import Backend, Health, Launch
 from dstack_cloud.backends.gcp.backend import GcpBackend
+from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.domain.resources import GpuRequirement, Requirements, SpotPolicy
 from dstack_cloud.errors import (
@@ -26,11 +27,21 @@ from dstack_cloud.errors import (
 from tests.contract.test_backend import BOOT_SECONDS, END_SECONDS, BackendContract, await_health
 from tests.e2e.conftest import until
 from tests.fakes.gcp import GoogleCloud
-from tests.unit.gcp.conftest import any_google, backend, config, google, installation
+from tests.fakes.gcp.least import least_key
+from tests.unit.gcp.conftest import any_google, backend, google, installation, write_key
+from tests.unit.gcp.conftest import config as owners
 
-__all__ = ["any_google", "backend", "config", "google", "installation"]  # fixtures
+__all__ = ["any_google", "backend", "google", "installation", "owners"]  # fixtures
 
 pytestmark = pytest.mark.google
+
+
+@pytest.fixture
+def config(owners: GcpConfig, google: GoogleCloud, tmp_path: Path) -> GcpConfig:
+    """With the role that `dstack config permissions gcp` prints, and nothing else."""
+    folder = tmp_path / "least"
+    folder.mkdir()
+    return owners.model_copy(update={"credentials": write_key(folder, least_key(google, owners))})
 
 
 class TestGcp(BackendContract):
@@ -130,17 +141,16 @@ def test_a_refusal_is_told_once_with_its_place(
     assert google.held() == []
 
 
-def test_everything_that_is_made_carries_the_labels(
-    backend: GcpBackend, google: GoogleCloud, installation: str
-) -> None:
+def test_everything_that_is_made_carries_the_labels(backend: GcpBackend, owners: GcpConfig, installation: str) -> None:
     wanted = Requirements(gpu=GpuRequirement(name="T4"), spot_policy=SpotPolicy.SPOT)
     offer = backend.offers(wanted)[0]
     ref = backend.create(Launch(key="k1", offer=offer, lifetime=600, tags={"dstack-run": "A.1"}, disk=300 * 2**30))
     labels = {"dstack-owner": installation, "dstack-key": "k1", "dstack-run": "a-1", "dstack-lifetime": "600"}
-    place = {"project": backend._client.project, "zone": offer.zone}
+    client = GcpClient(owners)
+    place = {"project": client.project, "zone": offer.zone}
     name = ref.partition("/")[2]
-    instance = backend._client.instances().get(request={**place, "instance": name})
-    disk = backend._client.disks().get(request={**place, "disk": name})
+    instance = client.instances().get(request={**place, "instance": name})
+    disk = client.disks().get(request={**place, "disk": name})
     assert dict(instance.labels) == dict(disk.labels) == labels
     assert disk.size_gb >= 300 and disk.type_.endswith("/pd-balanced")
     scheduling = instance.scheduling

@@ -15,6 +15,7 @@ from tests.e2e.conftest import until
 from tests.e2e.google import TYPE
 from tests.fakes.gcp import REGION, GoogleCloud
 from tests.fakes.gcp.fixtures import any_whole_google, google_cloud
+from tests.fakes.gcp.least import least_key
 from tests.unit.gcp.conftest import write_key
 
 __all__ = ["any_whole_google", "google_cloud"]  # fixtures
@@ -26,9 +27,11 @@ __all__ = ["any_whole_google", "google_cloud"]  # fixtures
 class TestGcpWithMachines(BackendContract):
     @pytest.fixture
     def backend(self, google_cloud: GoogleCloud, tmp_path: Path) -> Iterator[GcpBackend]:
-        key = write_key(tmp_path, google_cloud.key_file())
-        config = GcpConfig(endpoint=google_cloud.endpoint, credentials=key, regions=(REGION,), instance_types=(TYPE,))
-        backend = GcpBackend(config, tmp_path, uuid.uuid4().hex, "python:{python}")
+        config = GcpConfig(endpoint=google_cloud.endpoint, regions=(REGION,), instance_types=(TYPE,))
+        key = write_key(tmp_path, least_key(google_cloud, config))
+        backend = GcpBackend(
+            config.model_copy(update={"credentials": key}), tmp_path, uuid.uuid4().hex, "python:{python}"
+        )
         yield backend
         backend.terminate([owned.ref for owned in backend.list_owned()])
         until(lambda: google_cloud.held() == [])

@@ -32,7 +32,7 @@ def images() -> None:
 
 @pytest.fixture(autouse=True)
 def on_gcp(user: User, google_cloud: GoogleCloud, google_bucket: str) -> Iterator[None]:
-    gcp.log_in(user, google_cloud)
+    gcp.log_in(user, google_cloud, google_bucket)
     gcp.configure(user, google_cloud, google_bucket)
     yield
     gcp.await_nothing_held(user, google_cloud)

@@ -56,11 +56,11 @@ NOWHERE = ["192.0.2.1/32"]
 class Clouds:
     """A context. By name in `each`."""
 
-    def __init__(self, *, machines: bool = False) -> None:
-        """`machines`: instances boot sandbox machines."""
+    def __init__(self, *, machines: bool = False, store: bool = False) -> None:
+        """`machines`: instances boot sandbox machines. `store`: Google has Cloud Storage, too."""
         with ThreadPoolExecutor(3) as pool:
             aws = pool.submit(MotoCloud, machines=machines)
-            gcp = pool.submit(GoogleCloud, machines=machines)
+            gcp = pool.submit(GoogleCloud, machines=machines, store=store)
             azure = pool.submit(AzureCloud, machines=machines)
         self.aws, self.gcp, self.azure = aws.result(), gcp.result(), azure.result()
         self.each: dict[str, EmulatedCloud] = {"aws": self.aws, "gcp": self.gcp, "azure": self.azure}
@@ -77,7 +77,7 @@ class Clouds:
 
     def settings(self, person: Path) -> dict[str, dict[str, Any]]:
         """Settings of the three backends for config.yaml. Their logins are written below `person`, who needs it as HOME."""
-        (person / ".aws").mkdir(parents=True)
+        (person / ".aws").mkdir(parents=True, exist_ok=True)
         keys = f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
         (person / ".aws" / "credentials").write_text(keys)
         google, principal = person / "google.json", person / "azure.json"

@@ -82,7 +82,8 @@ class Health(str, Enum):
 class Observed:
     """`endpoint`: `unix:PATH` or `ssh:USER@HOST:PORT`, "" while it isn't known; `address` is its own in the private network.
     `detail`: why it is stopped or gone, if known. `grace`: so many seconds more than others it may take to answer, because something
-    is installed first."""
+    is installed first. `refusal`: it never came to be, as its cloud said only after the create call had been answered; another
+    offer may do."""
 
     ref: str
     health: Health
@@ -90,6 +91,7 @@ class Observed:
     detail: str = ""
     address: str = ""
     grace: float = 0.0
+    refusal: BackendError | None = None
 
     @property
     def over(self) -> bool:

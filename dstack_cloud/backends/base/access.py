@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
+
+from dstack_cloud.backends.base import Finding
 
 
 class StoreAccess(Protocol):
@@ -41,3 +43,12 @@ def place_of(store: str) -> tuple[str, str]:
     parts = urlsplit(store)
     folder = parts.path.strip("/")
     return parts.netloc, f"{folder}/" if folder else ""
+
+
+@runtime_checkable
+class CheckedAccess(Protocol):
+    """What the access to a store also has whose cloud can be asked who may do what there."""
+
+    def findings(self) -> list[Finding]:
+        """A line for each permission that is needed, for `dstack config check`. Asks, and changes nothing."""
+        ...

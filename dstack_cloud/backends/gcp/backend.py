@@ -22,11 +22,11 @@ from dstack_cloud.backends.gcp.resources.images import Catalogue
 from dstack_cloud.backends.gcp.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.gcp.resources.machine import Place
 from dstack_cloud.backends.gcp.resources.network import Network
-from dstack_cloud.backends.gcp.resources.operations import Operations
+from dstack_cloud.backends.gcp.resources.operations import Operations, refused_with
 from dstack_cloud.backends.gcp.resources.policy import least_role
 from dstack_cloud.backends.gcp.resources.quota import Quotas
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, NoCapacity, Throttled, Unavailable
+from dstack_cloud.errors import BackendError, NoCapacity, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ APPLY = (
     "--member=user:EMAIL --role=projects/PROJECT/roles/dstackCloud"
 )
 # A zone says within seconds whether it has the machine. One that takes longer is followed by whoever looks at the machine.
-CREATE_SECONDS = 60.0
+CREATE_SECONDS = 20.0
 
 
 class GcpBackend:
@@ -86,11 +86,12 @@ class GcpBackend:
             self_termination=True,
             ending="" if anonymous else ending.script(self._config.endpoint),
             private_network=True,
-            prices="Google's Cloud Billing Catalog: processors, memory and GPUs, without disks",
+            prices="Google's Cloud Billing Catalog: processors, memory, GPUs and built-in local SSDs, without disks",
         )
 
     def validate(self) -> list[Finding]:
-        return [*Checks(self._client, self._network, self._images, self._quotas).findings(), *self._market.findings()]
+        found = Checks(self._client, self._network, self._images, self._quotas, self._market.sizes).findings()
+        return [*found, *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
         return Permissions(least_role(self._config, store), APPLY)
@@ -111,7 +112,7 @@ class GcpBackend:
 
     def create(self, launch: Launch) -> str:
         offer = launch.offer
-        ref = f"{offer.zone}/{machine.name_of(self._installation, launch.key)}"
+        ref = f"{offer.zone}/{machine.name_for(self._installation, launch)}"
         where = f"{offer.zone} {offer.instance_type}{' spot' if offer.spot else ''}"
         place = self._place(launch)
         asked = {
@@ -120,21 +121,18 @@ class GcpBackend:
             "instance_resource": machine.request(self._config, self._installation, launch, place),
             "request_id": machine.request_id(self._installation, f"{launch.key} {self._failures[launch.key]}"),
         }
-        begun = False
         try:
             with translated(where):
-                operation = self._client.instances().insert_unary(request=asked, **self._client.changing)
-            begun = True
-            self._fleet.making(ref, str(operation.name))
-            done = self._operations.wait(operation, where, self._create_seconds, offer.zone)
+                begun = self._client.instances().insert_unary(request=asked, **self._client.changing)
         except BackendError as refused:
-            if begun and isinstance(refused, (Throttled, Unavailable)):
+            return self._after_refusal(ref, place, refused, begun=False)
+        refusal = refused_with(self._operations.follow(begun, self._create_seconds, offer.zone), where)
+        if refusal is not None:
+            if refusal.retryable:
                 # the same request again would be answered with the same failure
                 self._failures[launch.key] += 1
-            return self._after_refusal(ref, place, refused, begun=begun)
+            return self._after_refusal(ref, place, refusal, begun=True)
         self._discarded.discard(ref)
-        if done:
-            self._fleet.made(ref)
         return ref
 
     def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
@@ -191,7 +189,6 @@ class GcpBackend:
         zone, name = ref.split("/")
         self._discarded.add(ref)
         try:
-            self._fleet.made(ref)
             self._fleet.terminate([ref, f"{zone}/disks/{name}"])
         except BackendError as wrong:
             log.info("%s stays for now: %s", ref, wrong.summary)

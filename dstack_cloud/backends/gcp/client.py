@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.errors import NAME_PROJECT, check_installed, refusal, said_by, translated
+from dstack_cloud.backends.gcp.errors import NAME_PROJECT, check_installed, passes, translated
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ class GcpClient:
     def reading(self) -> Mapping[str, Any]:
         """How a question is asked that may be asked again: what the SDK's methods take beside the request."""
         from google.api_core import retry
-        from google.api_core.exceptions import InternalServerError, ServiceUnavailable, TooManyRequests
 
-        again = retry.if_exception_type(InternalServerError, ServiceUnavailable, TooManyRequests)
-        policy = retry.Retry(predicate=again, initial=0.2, maximum=4.0, timeout=self._patience)
+        policy = retry.Retry(predicate=passes, initial=0.2, maximum=4.0, timeout=self._patience)
         return {"retry": policy, "timeout": READ_SECONDS}
 
     @property
@@ -138,22 +136,26 @@ class GcpClient:
         """What is refused is told at once: whoever asks knows whether it may be asked again."""
         return {"retry": None, "timeout": READ_SECONDS}
 
-    def rest(self, service: str, verb: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
-        """One call to one of SERVICES; `path` begins with a slash. Raises BackendError."""
+    def rest(
+        self, service: str, verb: str, path: str, body: object = None, **query: str | Sequence[str]
+    ) -> dict[str, Any]:
+        """One call to one of SERVICES; `path` begins with a slash. What only reads is asked again for a while. Raises BackendError."""
         from google.api_core.exceptions import from_http_response
 
-        with translated(f"{service} {path}"):
-            answer = self._session().request(  # type: ignore[no-untyped-call]
-                verb,
-                f"{self.config.endpoint or SERVICES[service]}{path}",
-                json=body,
-                params=query or None,
-                timeout=READ_SECONDS,
+        url, session = f"{self.config.endpoint or SERVICES[service]}{path}", self._session()
+
+        def asked() -> dict[str, Any]:
+            answer = session.request(  # type: ignore[no-untyped-call]
+                verb, url, json=body, params=query or None, timeout=READ_SECONDS
             )
-        if not answer.ok:
-            failed: Any = from_http_response(answer)  # type: ignore[no-untyped-call]
-            raise refusal(said_by(failed), f"{service} {path}")
-        return cast("dict[str, Any]", answer.json()) if answer.content else {}
+            if not answer.ok:
+                raise from_http_response(answer)  # type: ignore[no-untyped-call]
+            return cast("dict[str, Any]", answer.json()) if answer.content else {}
+
+        patient: Any = self.reading["retry"] if verb == "GET" else None
+        with translated(f"{service} {path}"):
+            found: dict[str, Any] = patient(asked)() if patient else asked()
+            return found
 
     def token(self) -> Mapping[str, Any]:
         """An obstore credential provider: a token of these credentials, good for some minutes at least. Raises BackendError."""

@@ -50,7 +50,7 @@ class GcpConfig(CloudConfig):
     service_account: str = Field(
         "",
         description="The email of the machines' identity, instead of one that is made. That one may use the project's store, delete"
-        " the machines of this installation, and nothing else; `none`: they get none, and the server carries their objects or lends them"
+        " the machines that use it, and nothing else; `none`: they get none, and the server carries their objects or lends them"
         " credentials.",
     )
     images: Images = Field(

@@ -162,6 +162,14 @@ def said_by(error: GoogleAPICallError) -> Said:
     return Said(reason or _by_status(int(error.code or 0)), own, int(error.code or 0), dict(error.metadata or {}))
 
 
+def passes(error: Exception) -> bool:
+    """Whether a question that changes nothing may be answered when it is asked again. Compute Engine says also by 403 that there
+    were too many calls: https://cloud.google.com/compute/docs/api/best-practices#rate-limits"""
+    from google.api_core.exceptions import GoogleAPICallError
+
+    return isinstance(error, GoogleAPICallError) and refusal(said_by(error), "").retryable
+
+
 def refusal(said: Said, where: str) -> BackendError:
     """The error for an answer, or for an operation that failed. Google's own code and message are kept."""
     kind, what, hint = _meaning(said)

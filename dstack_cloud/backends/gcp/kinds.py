@@ -6,6 +6,7 @@ An offer's instance type is a machine type's name; where GPUs are attached, they
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 GIB = 2**30
@@ -44,23 +45,26 @@ ATTACHES = "n1"
 
 
 class GpuKind(NamedTuple):
-    """`name` is what people call it, `memory` GiB, `sku` what the price list calls it before " GPU"."""
+    """`name` is what people call it, `memory` GiB, `sku` what the price list calls it before " GPU". `quota` is what a region's
+    quotas call it, PREEMPTIBLE_ before it for spot machines; "": they don't tell of it."""
 
     name: str
     memory: int
     sku: str
+    quota: str = ""
 
 
-# Names and memory: https://cloud.google.com/compute/docs/gpus; the API tells no memory.
+# Names and memory: https://cloud.google.com/compute/docs/gpus; the API tells no memory. Quotas:
+# https://cloud.google.com/compute/resource-usage#gpu_quota
 GPUS = {
-    "nvidia-tesla-t4": GpuKind("T4", 16, "Nvidia Tesla T4"),
-    "nvidia-tesla-p4": GpuKind("P4", 8, "Nvidia Tesla P4"),
-    "nvidia-tesla-v100": GpuKind("V100", 16, "Nvidia Tesla V100"),
-    "nvidia-tesla-p100": GpuKind("P100", 16, "Nvidia Tesla P100"),
-    "nvidia-l4": GpuKind("L4", 24, "Nvidia L4"),
-    "nvidia-tesla-a100": GpuKind("A100-40GB", 40, "Nvidia Tesla A100"),
-    "nvidia-a100-80gb": GpuKind("A100-80GB", 80, "Nvidia Tesla A100 80GB"),
-    "nvidia-h100-80gb": GpuKind("H100-80GB", 80, "Nvidia H100 80GB"),
+    "nvidia-tesla-t4": GpuKind("T4", 16, "Nvidia Tesla T4", "NVIDIA_T4_GPUS"),
+    "nvidia-tesla-p4": GpuKind("P4", 8, "Nvidia Tesla P4", "NVIDIA_P4_GPUS"),
+    "nvidia-tesla-v100": GpuKind("V100", 16, "Nvidia Tesla V100", "NVIDIA_V100_GPUS"),
+    "nvidia-tesla-p100": GpuKind("P100", 16, "Nvidia Tesla P100", "NVIDIA_P100_GPUS"),
+    "nvidia-l4": GpuKind("L4", 24, "Nvidia L4", "NVIDIA_L4_GPUS"),
+    "nvidia-tesla-a100": GpuKind("A100-40GB", 40, "Nvidia Tesla A100", "NVIDIA_A100_GPUS"),
+    "nvidia-a100-80gb": GpuKind("A100-80GB", 80, "Nvidia Tesla A100 80GB", "NVIDIA_A100_80GB_GPUS"),
+    "nvidia-h100-80gb": GpuKind("H100-80GB", 80, "Nvidia H100 80GB", "NVIDIA_H100_GPUS"),
     "nvidia-h100-mega-80gb": GpuKind("H100-80GB", 80, "Nvidia H100 80GB Mega"),
     "nvidia-h200-141gb": GpuKind("H200-141GB", 141, "H200 141GB"),
     "nvidia-b200": GpuKind("B200-180GB", 180, "Nvidia B200 180GB"),
@@ -75,6 +79,11 @@ USUAL = frozenset(
 )
 
 
+def local_ssd(machine_type: str) -> int:
+    """Bytes of one of the local SSDs that are built into it: https://cloud.google.com/compute/docs/disks/local-ssd"""
+    return (3000 if family(machine_type) == "z3" else 375) * GIB
+
+
 def attached(machine_type: str, accelerator: str, count: int) -> str:
     return f"{machine_type}+{count}x{accelerator}"
 
@@ -82,6 +91,11 @@ def attached(machine_type: str, accelerator: str, count: int) -> str:
 def split(instance_type: str) -> Kind:
     found = ATTACHED.fullmatch(instance_type)
     return Kind(found[1], found[3], int(found[2])) if found else Kind(instance_type, "", 0)
+
+
+def is_meant(instance_type: str, pattern: str) -> bool:
+    """Whether a pattern of `instance_types` names it, with the GPUs that are attached or without."""
+    return fnmatchcase(instance_type, pattern) or fnmatchcase(split(instance_type).machine_type, pattern)
 
 
 def family(instance_type: str) -> str:

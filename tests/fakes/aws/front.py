@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from tests.fakes.aws import prices
 from tests.fakes.aws.calls import Answer, App, Call, Environ, StartResponse, as_json, asked, read_call, refusal, send
 from tests.fakes.aws.faults import Fault
+from tests.fakes.aws.sessions import LENDING, Sessions
 from tests.fakes.aws.world import SHUTTING_DOWN, TERMINATED, World
 
 # the public parameters that name images, and an image that moto has in every region
@@ -34,7 +35,7 @@ class Front:
     """A WSGI application in front of moto's."""
 
     def __init__(self, moto: App, world: World) -> None:
-        self._moto, self._world = moto, world
+        self._moto, self._world, self._sessions = moto, world, Sessions()
         self._written: dict[tuple[str, ...], Answer] = {}
         self._own: dict[tuple[str, str], Own] = {
             ("pricing", "GetProducts"): lambda call: as_json(prices.products(call.params)),
@@ -59,7 +60,9 @@ class Front:
         return _fail(fault, call, environ, start_response)
 
     def _pass(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if call.service == "ec2" or (call.service, call.operation) in self._own:
+        if denied := self._sessions.denial(call, environ):
+            return send(denied, start_response)
+        if call.service == "ec2" or call.operation in LENDING or (call.service, call.operation) in self._own:
             return send(self._answer(call, environ), start_response)
         return self._moto(environ, start_response)
 
@@ -68,7 +71,7 @@ class Front:
         if own and (answer := own(call)):
             return answer
         if call.service != "ec2":
-            return asked(self._moto, environ)
+            return self._sessions.learn(call, asked(self._moto, environ))
         with self._world.lock:
             self._world.settle()
             if call.operation == "RunInstances":

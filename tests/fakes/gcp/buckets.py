@@ -92,6 +92,8 @@ class Buckets:
         return {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{name}", **self._policy(name).document()}
 
     def _test(self, call: Call) -> Json:
+        if call.arguments["bucket"] not in self._world.buckets:
+            raise Refusal(404, "The specified bucket does not exist.", "notFound")
         asked = call.arguments.get("permissions", "").split(",")
         had = [each for each in asked if self._may(call, each, call.arguments["bucket"])]
         return {"kind": "storage#testIamPermissionsResponse", **({"permissions": had} if had else {})}

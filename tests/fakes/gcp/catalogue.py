@@ -31,13 +31,14 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class MachineType:
-    """`memory` is MiB. `accelerator` is built in, with its count; else ("", 0)."""
+    """`memory` is MiB. `accelerator` is built in, with its count; else ("", 0). `ssds` are the local SSDs that are built in."""
 
     name: str
     cpus: int
     memory: int
     accelerator: tuple[str, int] = ("", 0)
     shared: bool = False
+    ssds: int = 0
 
     @property
     def family(self) -> str:
@@ -83,9 +84,16 @@ SIZES: dict[str, tuple[float, tuple[int, ...]]] = {
     "n2-highmem": (8, (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)),
     "n2-highcpu": (1, (2, 4, 8, 16, 32, 48, 64, 80, 96)),
 }
+# name, CPUs, GiB, local SSDs: https://cloud.google.com/compute/docs/general-purpose-machines#c3_with_local_ssd
+WITH_SSDS = tuple(
+    MachineType(f"c3-standard-{cpus}-lssd", cpus, 4 * cpus * GIB, ssds=ssds)
+    for cpus, ssds in ((4, 1), (8, 2), (22, 4), (44, 8))
+)
 SHARED = tuple(
     MachineType(f"e2-{size}", 2, gib * GIB, shared=True) for size, gib in (("micro", 1), ("small", 2), ("medium", 4))
 )
+# local SSDs beside each GPU: https://cloud.google.com/compute/docs/accelerator-optimized-machines
+SSDS_BESIDE = {"nvidia-a100-80gb": 1, "nvidia-h100-80gb": 2}
 # accelerator, and of each machine with it: name, CPUs, GiB, count
 BUILT_IN: dict[str, tuple[tuple[str, int, int, int], ...]] = {
     "nvidia-l4": (
@@ -112,13 +120,14 @@ def machine_types(zone: str) -> dict[str, MachineType]:
 
 
 def _machine_types(zone: str) -> Iterator[MachineType]:
-    yield from SHARED
+    yield from (*SHARED, *WITH_SSDS)
     for family, (memory, counts) in SIZES.items():
         for cpus in counts:
             yield MachineType(f"{family}-{cpus}", cpus, int(cpus * memory * GIB))
     for name, sizes in BUILT_IN.items():
         for size, cpus, memory_gib, count in sizes if zone in ACCELERATORS[name].zones else ():
-            yield MachineType(size, cpus, memory_gib * GIB, (name, count))
+            ssds = count * SSDS_BESIDE.get(name, 0)
+            yield MachineType(size, cpus, memory_gib * GIB, (name, count), ssds=ssds)
 
 
 @functools.cache
@@ -137,6 +146,7 @@ def accelerator_documents(project: str, zone: str) -> list[Json]:
 
 def _machine_type_document(project: str, zone: str, known: MachineType) -> Json:
     name, count = known.accelerator
+    ssds = {"bundledLocalSsds": {"defaultInterface": "NVME", "partitionCount": known.ssds}} if known.ssds else {}
     gpus = {"accelerators": [{"guestAcceleratorType": name, "guestAcceleratorCount": count}]} if count else {}
     return {
         "kind": "compute#machineType",
@@ -155,6 +165,7 @@ def _machine_type_document(project: str, zone: str, known: MachineType) -> Json:
         "isSharedCpu": known.shared,
         "architecture": "X86_64",
         **gpus,
+        **ssds,
     }
 
 

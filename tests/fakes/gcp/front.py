@@ -64,12 +64,18 @@ class Front:
         }
         # answers that were found to be right: a catalogue is long, and never another
         self._right: set[tuple[str, int]] = set()
-        self._tokens = {"/token": world.accounts.token, "/v1/token": world.accounts.exchange}
+        self._tokens = {
+            "/token": ("oauth2.token", world.accounts.token),
+            "/v1/token": ("sts.exchange", world.accounts.exchange),
+        }
 
     def __call__(self, request: Request) -> Answer | None:
         try:
             if request.path in self._tokens:
-                return self._tokens[request.path](request)
+                name, given = self._tokens[request.path]
+                with self._world.lock:
+                    self._world.calls[name] += 1
+                return given(request)
             return self._answer(request)
         except Refusal as refused:
             return refused.answer()

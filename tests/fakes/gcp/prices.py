@@ -21,6 +21,7 @@ FAMILIES = {
     "N1 Predefined Instance": ("N1Standard", 0.031611, 0.004237),
     "E2 Instance": ("CPU", 0.02181159, 0.00292353),
     "N2 Instance": ("CPU", 0.031611, 0.004237),
+    "C3 Instance": ("CPU", 0.03398, 0.004555),
     "A2 Instance": ("CPU", 0.031611, 0.004237),
     "A3 Instance": ("CPU", 0.02975, 0.00262),
     "G2 Instance": ("CPU", 0.024988, 0.002927),
@@ -38,6 +39,11 @@ GPUS = {
 }
 # USD a month for a GiB: https://cloud.google.com/compute/disks-image-pricing
 DISKS = {"Storage PD Capacity": 0.04, "Balanced PD Capacity": 0.10, "SSD backed PD Capacity": 0.17}
+# of built-in local SSDs; for spot machines it is listed as on demand, too
+LOCAL_SSDS = {
+    "SSD backed Local Storage": 0.08,
+    "SSD backed Local Storage attached to Spot Preemptible VMs": 0.048,
+}
 # what elsewhere costs more, and where in this span Spot lies of what is paid on demand
 ABROAD = {"us": 1.0, "europe": 1.1, "asia": 1.2}
 CHEAPEST, SPAN = 0.25, 0.20
@@ -101,8 +107,9 @@ def _of_region(region: str) -> Iterator[Json]:
         yield _sku(region, f"{name} {place}", "GPU", ("OnDemand", "h"), price * factor)
         spot = f"{name} attached to Spot Preemptible VMs {place}"
         yield _sku(region, spot, "GPU", ("Preemptible", "h"), price * factor * _spot(region, name))
-    for name, price in DISKS.items():
-        yield _sku(region, f"{name} in {CONTINENTS[area]}", "PDStandard", ("OnDemand", "GiBy.mo"), price * factor)
+    for group, disks in (("PDStandard", DISKS), ("LocalSSD", LOCAL_SSDS)):
+        for name, price in disks.items():
+            yield _sku(region, f"{name} in {CONTINENTS[area]}", group, ("OnDemand", "GiBy.mo"), price * factor)
     yield _sku(region, "External IP Charge on a Standard VM", "IpAddress", ("OnDemand", "h"), 0.005)
 
 

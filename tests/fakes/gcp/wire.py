@@ -42,7 +42,11 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+        """One that is repeated has its values joined by commas."""
+        found: dict[str, str] = {}
+        for name, value in parse_qsl(urlsplit(self.target).query, keep_blank_values=True):
+            found[name] = f"{found[name]},{value}" if name in found else value
+        return found
 
     @property
     def base(self) -> str:

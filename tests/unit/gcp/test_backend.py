@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dstack_cloud.backends.base import Health, Launch
+from dstack_cloud.backends.base import Health, Launch, Observed
 from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources import machine
+from dstack_cloud.backends.gcp.resources.fleet import Fleet
+from dstack_cloud.backends.gcp.resources.operations import Operations
 from dstack_cloud.domain.resources import Requirements
-from dstack_cloud.errors import InvalidConfiguration, NoCapacity, Unavailable
+from dstack_cloud.errors import InvalidConfiguration, NoCapacity, NotAuthorized, Unavailable
 from tests.e2e.conftest import until
 from tests.fakes.gcp import PROJECT, ZONE, GoogleCloud
 
@@ -104,29 +108,109 @@ def test_an_operation_that_does_not_end_is_left_to_who_looks(
     with pytest.raises(Unavailable, match="still being made"):
         hasty.terminate([ref])
     assert google.held() == []
+    # after so long it won't: the run isn't kept waiting for ever
+    later = Fleet(hasty._client, Operations(hasty._client, making_seconds=0.0), "me")
+    assert later.inspect([ref])[ref].health is Health.GONE
+    later.terminate([ref])
 
 
-def test_one_that_fails_while_nobody_waits_is_gone_with_the_reason(
-    hasty: GcpBackend, launch: Launch, google: GoogleCloud
+def test_one_that_fails_while_nobody_waits_is_refused_also_for_a_server_that_started_since(
+    hasty: GcpBackend, launch: Launch, google: GoogleCloud, config: GcpConfig, installation: str
 ) -> None:
     google.set(operation_delay=0.5)
     google.fail("instances.insert", "ZONE_RESOURCE_POOL_EXHAUSTED")
     ref = hasty.create(launch)
-    details: list[str] = []
-    until(lambda: details.append((seen := hasty.inspect([ref])[ref]).detail) or seen.health is Health.GONE)
-    assert "no capacity (ZONE_RESOURCE_POOL_EXHAUSTED" in details[-1]
+    later = GcpBackend(config, hasty.home, installation, "")
+    seen: list[Observed] = []
+    until(lambda: seen.append(later.inspect([ref])[ref]) or seen[-1].health is Health.GONE)
+    assert isinstance(seen[-1].refusal, NoCapacity) and "ZONE_RESOURCE_POOL_EXHAUSTED" in seen[-1].detail
+    # who asks again, as after a crash before the ref was kept, is told the same
+    with pytest.raises(NoCapacity):
+        later.create(launch)
     assert google.held() == []
 
 
-def test_a_machine_that_was_taken_back_while_it_was_made(
+def test_a_creation_is_followed_as_long_as_it_takes(hasty: GcpBackend, launch: Launch, google: GoogleCloud) -> None:
+    google.set(operation_delay=0.5, boot_delay=0.5)
+    ref = hasty.create(launch)
+    until(lambda: hasty.inspect([ref])[ref].health is Health.RUNNING)
+    assert hasty.create(launch) == ref
+
+
+def test_where_an_operation_can_not_be_read_it_is_open_what_became_of_it(
     backend: GcpBackend, launch: Launch, google: GoogleCloud
 ) -> None:
+    google.set(operation_delay=0.3)
+    google.fail("zoneOperations.wait", "forbidden", times=1)
+    with pytest.raises(Unavailable, match="can't be read"):
+        backend.create(launch)
+    # asked again it is the same request, and the machine that it made meanwhile
+    ref = backend.create(launch)
+    assert [owned.ref for owned in backend.list_owned()] == [ref]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.6])
+def test_a_machine_that_is_taken_back_while_it_is_made(
+    hasty: GcpBackend, launch: Launch, google: GoogleCloud, seconds: float
+) -> None:
+    """Before its operation has ended, or while it boots."""
     offer = launch.offer.model_copy(update={"spot": True})
-    google.set(boot_delay=2.0)
-    ref = backend.create(replace(launch, offer=offer))
+    google.set(boot_delay=30.0, operation_delay=seconds)
+    ref = hasty.create(replace(launch, offer=offer))
     google.interrupt(ref.partition("/")[2], 0.0)
+    until(lambda: hasty.inspect([ref])[ref].health is Health.GONE)
+    assert hasty.inspect([ref])[ref].detail == "a spot interruption"
+    assert google.held() == []
+
+
+@pytest.mark.parametrize("fault", [{"code": "INTERNAL_ERROR"}, {"never": True}, {"code": "unavailable"}, {"cut": True}])
+def test_a_deletion_that_fails_or_does_not_end_is_asked_for_again(
+    backend: GcpBackend, launch: Launch, google: GoogleCloud, fault: dict[str, Any]
+) -> None:
+    ref = backend.create(launch)
+    google.fail("instances.delete", times=1, **fault)
+    with contextlib.suppress(Unavailable):
+        backend.terminate([ref])
+    # nobody takes it for gone
+    assert backend.inspect([ref])[ref].health is Health.RUNNING
+    assert [owned.ref for owned in backend.list_owned()] == [ref]
+    backend.terminate([ref])
     until(lambda: backend.inspect([ref])[ref].health is Health.GONE)
-    assert backend.inspect([ref])[ref].detail == "a spot interruption"
+    assert google.held() == []
+
+
+def test_a_machine_that_dies_without_notice_is_stopped_and_its_disk_goes(
+    backend: GcpBackend, launch: Launch, google: GoogleCloud
+) -> None:
+    ref = backend.create(launch)
+    google.kill(ref.partition("/")[2])
+    until(lambda: backend.inspect([ref])[ref].health is Health.STOPPED)
+    backend.terminate([ref])
+    until(lambda: google.held() == [])
+
+
+@pytest.mark.parametrize("code", ["tooManyRequests", "rateLimitExceeded", "unavailable", "backendError"])
+def test_questions_are_asked_again_where_google_had_no_time(
+    backend: GcpBackend, launch: Launch, google: GoogleCloud, code: str
+) -> None:
+    ref = backend.create(launch)
+    for question in ("instances.aggregatedList", "disks.aggregatedList"):
+        google.fail(question, code, times=1)
+    assert backend.inspect([ref])[ref].health is Health.RUNNING
+    assert [owned.ref for owned in backend.list_owned()] == [ref]
+
+
+def test_a_login_that_ends_while_machines_run_says_nothing_about_them(
+    backend: GcpBackend, launch: Launch, google: GoogleCloud
+) -> None:
+    ref = backend.create(launch)
+    google.expire_tokens()
+    google.fail("instances.aggregatedList", "authError")
+    with pytest.raises(NotAuthorized) as caught:
+        backend.inspect([ref])
+    assert "gcloud auth application-default login" in str(caught.value.hint)
+    google.forgive()
+    assert backend.inspect([ref])[ref].health is Health.RUNNING
 
 
 def test_an_account_that_compute_engine_has_not_heard_of_yet(
@@ -162,18 +246,6 @@ def test_a_zone_that_there_is_not_has_no_capacity(backend: GcpBackend, launch: L
     offer = launch.offer.model_copy(update={"zone": "us-central1-z"})
     with pytest.raises(NoCapacity, match="us-central1-z"):
         backend.create(Launch(key="k", offer=offer))
-
-
-def test_findings_tell_what_is_wrong_and_what_to_do(
-    config: GcpConfig, backend: GcpBackend, google: GoogleCloud
-) -> None:
-    assert all(finding.ok for finding in backend.validate())
-    google.set(disabled=["compute.googleapis.com"])
-    (finding,) = GcpBackend(config, backend.home, "me", "").validate()
-    assert not finding.ok and "gcloud services enable compute.googleapis.com" in finding.fix
-    google.set(disabled=[], billing=False)
-    (finding,) = GcpBackend(config, backend.home, "me", "").validate()
-    assert not finding.ok and "gcloud billing projects link" in finding.fix
 
 
 def test_nothing_is_asked_of_google_where_nothing_was_made_there(

@@ -75,6 +75,16 @@ def test_a_question_is_asked_again_where_google_failed(config: GcpConfig, google
     assert google.calls("projects.get") == 3
 
 
+@pytest.mark.google
+def test_what_only_reads_is_asked_again_of_the_other_services_too(config: GcpConfig, google: GoogleCloud) -> None:
+    client = GcpClient(config)
+    google.fail("services.list", "unavailable", service="cloudbilling", times=2)
+    assert client.rest("billing", "GET", "/v1/services")["services"]
+    google.fail("projects.getIamPolicy", "unavailable", service="cloudresourcemanager", times=1)
+    with pytest.raises(errors.Unavailable):
+        client.rest("projects", "POST", f"/v3/projects/{PROJECT}:getIamPolicy", {})
+
+
 def test_no_credentials_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)

@@ -85,16 +85,6 @@ def test_refs_of_every_zone_are_read_and_what_is_none_is_not_taken_for_ended(bac
         backend.terminate([f"{ZONE}/"])
 
 
-@pytest.mark.parametrize("service", ["cloudresourcemanager", "iam", "cloudbilling"])
-def test_an_api_that_is_off_is_told_by_the_check_with_the_command(
-    config: GcpConfig, google: GoogleCloud, tmp_path: Path, service: str
-) -> None:
-    google.set(disabled=[f"{service}.googleapis.com"])
-    own = config.model_copy(update={"service_account": ""})
-    (finding,) = [each for each in GcpBackend(own, tmp_path, "me", "").validate() if not each.ok]
-    assert f"gcloud services enable {service}.googleapis.com" in finding.fix
-
-
 def test_machines_are_made_though_they_can_not_be_let_delete_themselves(
     config: GcpConfig, google: GoogleCloud, tmp_path: Path
 ) -> None:

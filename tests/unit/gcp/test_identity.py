@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from dstack_cloud.backends.base import Launch
 from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources.identity import Identity
+from dstack_cloud.backends.gcp.resources.machine import kin_of
 from dstack_cloud.backends.gcp.resources.policy import own_machines
+from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import NotAuthorized
+from tests.e2e.conftest import until
 from tests.fakes.gcp import PROJECT, GoogleCloud
 from tests.unit.gcp.conftest import write_key
 
@@ -39,14 +43,34 @@ def test_machines_may_use_their_bucket_and_delete_their_own_kind_and_nothing_els
     config: GcpConfig, google: GoogleCloud
 ) -> None:
     google.make_bucket(BUCKET)
-    email = identity(config).account(f"gs://{BUCKET}/team")
+    store = f"gs://{BUCKET}/team"
+    email, kin = identity(config).account(store), kin_of(PREFIX, store)
     member = f"serviceAccount:{email}"
-    assert email.startswith(f"{PREFIX}-") and email.endswith(f"@{PROJECT}.iam.gserviceaccount.com")
+    assert email == f"{kin}@{PROJECT}.iam.gserviceaccount.com"
     (binding,) = [each for each in policy(config) if member in each["members"]]
     assert binding["role"] == f"projects/{PROJECT}/roles/dstackMachine"
-    assert binding["condition"]["expression"] == own_machines(PREFIX)
-    (store,) = [each for each in bucket_policy(config) if member in each["members"]]
-    assert store["role"] == "roles/storage.objectUser"
+    assert binding["condition"]["expression"] == own_machines(kin)
+    (into,) = [each for each in bucket_policy(config) if member in each["members"]]
+    assert into["role"] == "roles/storage.objectUser"
+
+
+def test_a_machine_deletes_itself_and_none_of_another_store(
+    backend: GcpBackend, config: GcpConfig, google: GoogleCloud, tmp_path: Path
+) -> None:
+    """As the machine's own script asks: with its account's token, for one instance by its name."""
+    for bucket in (BUCKET, "another"):
+        google.make_bucket(bucket)
+    offer = backend.offers(Requirements())[0]
+    own, other = (
+        backend.create(Launch(key=bucket, offer=offer, store=f"gs://{bucket}")) for bucket in (BUCKET, "another")
+    )
+    key = google.key_file(backend._identity.account(f"gs://{BUCKET}"))
+    machine = GcpClient(config.model_copy(update={"credentials": write_key(tmp_path, key)})).instances()
+    asked = {"project": PROJECT, "zone": offer.zone}
+    with pytest.raises(Exception, match=r"compute\.instances\.delete"):
+        machine.delete_unary(request={**asked, "instance": other.partition("/")[2]})
+    machine.delete_unary(request={**asked, "instance": own.partition("/")[2]})
+    until(lambda: [owned.ref for owned in backend.list_owned()] == [other])
 
 
 def test_the_account_is_made_once_and_mended_where_its_making_broke_off(config: GcpConfig, google: GoogleCloud) -> None:

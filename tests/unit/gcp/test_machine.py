@@ -10,7 +10,16 @@ from dstack_cloud.backends.base import Health, Launch
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.resources.images import Image
-from dstack_cloud.backends.gcp.resources.machine import Place, labels, name_of, observe, prefix_of, request, request_id
+from dstack_cloud.backends.gcp.resources.machine import (
+    Place,
+    kin_of,
+    labels,
+    name_of,
+    observe,
+    prefix_of,
+    request,
+    request_id,
+)
 from dstack_cloud.domain.resources import Gpu, Machine, Offer
 
 PLACE = Place(Image("projects/p/global/images/i", 10 * GIB), "projects/p/regions/r/subnetworks/s", ("tag",), "")
@@ -98,9 +107,20 @@ def test_labels_hold_only_what_google_takes() -> None:
 
 @pytest.mark.parametrize("key", ["0123456789abcdef" * 2, "k1", "With.Upper and more", "x" * 200, "ends-", ""])
 def test_names_are_names_and_begin_as_the_installations_do(key: str) -> None:
-    name = name_of("me", key)
+    mine, yours = kin_of(prefix_of("me"), ""), kin_of(prefix_of("you"), "")
+    name = name_of(mine, key)
     assert NAME.fullmatch(name) and name.startswith(f"{prefix_of('me')}-")
-    assert name == name_of("me", key) != name_of("you", key)
+    assert name == name_of(mine, key) != name_of(yours, key)
+
+
+def test_machines_of_another_store_are_of_another_kin() -> None:
+    of = {store: kin_of("dstack-1a2b3c4d", store) for store in ("", "gs://b", "gs://b/team", "gs://b/other", "gs://c")}
+    assert len(set(of.values())) == len(of)
+    # what isn't in Google's storage gives a machine no rights
+    assert (
+        kin_of("dstack-1a2b3c4d", "s3://b") == of[""] and kin_of("dstack-1a2b3c4d", "gs://b/team/") == of["gs://b/team"]
+    )
+    assert all(len(kin) <= 30 for kin in of.values())
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_less_is_needed_where_less_is_done() -> None:
     assert "compute.subnetworks.useExternalIp" not in none
 
 
-def test_a_machine_may_delete_those_of_its_installation_only() -> None:
+def test_a_machine_may_delete_those_of_its_kin_only() -> None:
     assert own_machines("dstack-1") == (
         'resource.type == "compute.googleapis.com/Instance"'
         ' && resource.name.extract("/instances/{name}").startsWith("dstack-1-")'

@@ -81,6 +81,33 @@ def test_types_of_one_family_that_have_prices_of_their_own() -> None:
     assert price(known, "a3-megagpu-8g", size, spot=False) == pytest.approx(208 * 0.04 + 0.01 + 72.0)
 
 
+SSDS = [
+    sku("SSD backed Local Storage in Americas", 0.08, unit="GiBy.mo"),
+    sku("SSD backed Local Storage attached to Spot Preemptible VMs in Americas", 0.05, unit="GiBy.mo"),
+    sku(f"C4 Instance Local SSD {PLACE}", 0.16, unit="GiBy.mo"),
+    sku(f"E2 Instance Core {PLACE}", 0.01, "Preemptible"),
+    sku(f"E2 Instance Ram {PLACE}", 0.001, "Preemptible", "GiBy.h"),
+    *(sku(f"C4 Instance {part} {PLACE}", 0.03, unit=unit) for part, unit in (("Core", "h"), ("Ram", "GiBy.h"))),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "spot", "dollars"),
+    [
+        ("e2-standard-4", False, 4 * 0.02 + 15 * 0.003 + 750 * 0.08 / 730),
+        # listed as on demand, it is the spot machines' all the same
+        ("e2-standard-4", True, 4 * 0.01 + 15 * 0.001 + 750 * 0.05 / 730),
+        ("c4-standard-4-lssd", False, 19 * 0.03 + 750 * 0.16 / 730),
+    ],
+)
+def test_local_ssds_that_are_built_in_are_paid_for(name: str, spot: bool, dollars: float) -> None:
+    known = read([*SKUS, *SSDS])["us-central1"]
+    size = {**SIZE, "ssd": 750 * GIB}
+    assert price(known, name, size, spot=spot) == pytest.approx(dollars, abs=1e-6)
+    # where their price isn't known, nobody knows the whole
+    assert price(read([*SKUS, *SSDS[2:]])["us-central1"], "e2-standard-4", size, spot=spot) is None
+
+
 def test_another_currency_and_what_is_free_are_no_prices() -> None:
     free = sku(f"N1 Predefined Instance Core {PLACE}", 0.0)
     euro = sku(f"N1 Predefined Instance Ram {PLACE}", 0.004, unit="GiBy.h")

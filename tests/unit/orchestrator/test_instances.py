@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from dstack_cloud import errors
-from dstack_cloud.backends.base import Capabilities, Owned
+from dstack_cloud.backends.base import Capabilities, Health, Observed, Owned
 from dstack_cloud.domain.jobs import Confidential, JobSpec
 from dstack_cloud.domain.runs import Instance
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus
@@ -62,6 +63,28 @@ def test_where_nothing_can_be_saved_any_more_the_job_fails_and_its_machine_goes(
     step_job(simulation, stores={"main": store})
     assert (simulation.job().status, simulation.job().reason) == (JobStatus.FAILED, "input")
     assert "the bucket b doesn't exist" in simulation.job().message
+
+
+class Belated(SimBackend):
+    """Says only to who asks after a machine that it may not be had."""
+
+    def inspect(self, refs: Sequence[str]) -> Mapping[str, Observed]:
+        refusal = errors.QuotaExceeded("no more of these", scope="type")
+        return {ref: Observed(ref, Health.GONE, refusal=refusal) for ref in refs}
+
+
+def test_what_a_cloud_refuses_only_after_a_while_is_refused_and_not_lost(tmp_path: Path) -> None:
+    simulation = quiet(tmp_path)
+    step_job(simulation)
+    assert step_machine(simulation).status is InstanceStatus.STARTING
+    refused = step_machine(simulation, backends={"main": {"sim": Belated(simulation.chance)}})
+    assert (refused.status, refused.wrong) == (InstanceStatus.REFUSED, "QuotaExceeded: no more of these")
+    # nothing is paid for it, and the same attempt goes on with another type
+    assert (refused.started_at, refused.ending, refused.scope) == (None, Ending.NONE, "type")
+    step_job(simulation)
+    assert simulation.job().status is JobStatus.PENDING
+    step_job(simulation)
+    assert the_machine(simulation).offer != refused.offer and the_machine(simulation).attempt == refused.attempt
 
 
 def test_a_machine_that_stopped_but_is_still_there_is_ended_until_it_is_gone(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ class Market(market.Market):
         self.folder = folder
         config = client.config
         # what one project and one choice of types sees is not what another does
-        whose = digest(config.project, config.credentials, config.endpoint, *config.instance_types)
+        self._whose = digest(config.project, config.credentials, config.endpoint, *config.instance_types)
+        self._client, self._zones = client, zones
+        self._types: dict[str, Shelf[catalogue.Zones]] = {}
         # spot prices change once a month at most: https://cloud.google.com/compute/docs/instances/spot#pricing
         self._prices: Shelf[prices.Prices] = Shelf(
             folder / digest(config.endpoint) / "prices.json",
@@ -35,28 +37,31 @@ class Market(market.Market):
             otherwise={},
         )
 
-        def region(name: str) -> Region:
-            return Region(client, name, folder / whose, self._prices, zones)
+        super().__init__(
+            NAME, TITLE, lambda: client.regions, lambda name: Region(name, self._types_of(name), self._prices)
+        )
 
-        super().__init__(NAME, TITLE, lambda: client.regions, region)
+    def sizes(self, region: str) -> dict[str, dict[str, Any]]:
+        """The instance types of a region by name, whichever zone has them, as `catalogue` describes them. Raises BackendError."""
+        return {name: size for there in self._types_of(region).get().values() for name, size in there.items()}
+
+    def _types_of(self, region: str) -> Shelf[catalogue.Zones]:
+        client, zones = self._client, self._zones
+        shelf: Shelf[catalogue.Zones] = Shelf(
+            self.folder / self._whose / f"{region}-types.json",
+            lambda: catalogue.zones(client, zones(region)),
+            fresh=DAY,
+            usable=7 * DAY,
+        )
+        return self._types.setdefault(region, shelf)
 
 
 class Region:
     """Satisfies `base.market.Region`."""
 
-    def __init__(
-        self,
-        client: GcpClient,
-        name: str,
-        folder: Path,
-        price_list: Shelf[prices.Prices],
-        zones: Callable[[str], Sequence[str]],
-    ) -> None:
+    def __init__(self, name: str, types: Shelf[catalogue.Zones], price_list: Shelf[prices.Prices]) -> None:
         self.name = name
-        self._types: Shelf[catalogue.Zones] = Shelf(
-            folder / f"{name}-types.json", lambda: catalogue.zones(client, zones(name)), fresh=DAY, usable=7 * DAY
-        )
-        self._prices = price_list
+        self._types, self._prices = types, price_list
         self._read: tuple[object, dict[str, InstanceType]] = (None, {})
 
     def load(self) -> None:

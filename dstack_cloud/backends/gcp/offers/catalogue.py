@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import translated
-from dstack_cloud.backends.gcp.kinds import ATTACHES, GIB, GPUS, N1_LIMITS, attached, family, split
+from dstack_cloud.backends.gcp.kinds import ATTACHES, GIB, GPUS, N1_LIMITS, attached, family, is_meant, local_ssd
 
 if TYPE_CHECKING:
     from dstack_cloud.backends.gcp.client import MachineType
@@ -18,9 +17,9 @@ MIB = 2**20
 PAGE = 500
 # Arm and what isn't said: an image for x86 doesn't boot on it
 ARM = "ARM64"
-ALL = ("*",)
 
-# Instance types of each zone as JSON: {zone: {name: {"cpu", "memory" (bytes), "gpus": [accelerator, how many] or null}}}
+# Instance types of each zone as JSON: {zone: {name: {"cpu", "memory" and "ssd" (bytes; local SSDs that are built in), "gpus":
+# [accelerator, how many] or null}}}
 Zones = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -37,13 +36,13 @@ def _zone(client: GcpClient, zone: str) -> dict[str, dict[str, Any]]:
         gpus = client.accelerator_types().list(request=request, **client.reading)
         most = {str(each.name): int(each.maximum_cards_per_instance) for each in gpus}
         types = list(client.machine_types().list(request=request, **client.reading))
-    patterns = client.config.instance_types or ALL
+    patterns = client.config.instance_types
     return {
         name: described
         for each in types
         if _is_usable(each)
         for name, described in _kinds(each, most)
-        if any(fnmatchcase(name, pattern) or fnmatchcase(split(name).machine_type, pattern) for pattern in patterns)
+        if not patterns or any(is_meant(name, pattern) for pattern in patterns)
     }
 
 
@@ -55,7 +54,8 @@ def _is_usable(kind: MachineType) -> bool:
 
 def _kinds(kind: MachineType, most: Mapping[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
     """A machine type as it is, and with each number of the zone's GPUs that may be attached to it."""
-    name, size = str(kind.name), {"cpu": int(kind.guest_cpus), "memory": int(kind.memory_mb) * MIB}
+    name, ssds = str(kind.name), int(kind.bundled_local_ssds.partition_count)
+    size = {"cpu": int(kind.guest_cpus), "memory": int(kind.memory_mb) * MIB, "ssd": ssds * local_ssd(name)}
     built_in = next(iter(kind.accelerators), None)
     if built_in is not None:
         yield name, {**size, "gpus": [str(built_in.guest_accelerator_type), int(built_in.guest_accelerator_count)]}

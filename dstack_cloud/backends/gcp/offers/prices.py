@@ -1,7 +1,8 @@
-"""What machines cost: the sum of what the price list says of their processors, their memory and their GPUs.
+"""What machines cost: the sum of what the price list says of their processors, their memory, their GPUs, and the local SSDs that
+some types have built in.
 
 The Cloud Billing Catalog: https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list. Its entries are told apart by
-their descriptions, as https://cloud.google.com/skus/sku-groups lists them. Disks, local SSDs and traffic aren't in the sum.
+their descriptions, as https://cloud.google.com/skus/sku-groups lists them. Disks and traffic aren't in the sum.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ GIB = 2**30
 ON_DEMAND, SPOT = "OnDemand", "Preemptible"
 PLACE = re.compile(r" running in .*$")
 SPOT_WORDS = re.compile(r"^(?:Spot )?Preemptible | attached to (?:Spot )?(?:Preemptible )?VMs?\b")
+# local SSDs of the newer families have entries of their own ("C4 Instance Local SSD"), those of the others one for all
+LOCAL_SSD, ANY_LOCAL_SSD = "Local SSD", "SSD backed Local Storage"
+LOCAL_STORAGE = re.compile(rf"^{ANY_LOCAL_SSD}(?: attached to (?:Spot )?(Preemptible) VMs)?(?: in .*)?$")
+# what is priced for a month: https://cloud.google.com/compute/disks-image-pricing
+HOURS_OF_A_MONTH = 730
+UNIT_HOURS = {"h": 1, "GiBy.h": 1, "GiBy.mo": HOURS_OF_A_MONTH}
 # what the price list calls a family, or some types of one, where it isn't the family's own name in capitals
 NAMES = {
     "n1": ("N1 Predefined Instance",),
@@ -34,7 +41,7 @@ NAMES = {
 # GPUs of which it has another name, too
 GPU_NAMES = {"nvidia-h100-mega-80gb": ("Nvidia H100 80GB Plus",)}
 
-# {region: {"OnDemand" or "Preemptible": {what it is: USD per hour, of memory for a GiB}}}
+# {region: {"OnDemand" or "Preemptible": {what it is: USD per hour, of memory and local SSDs for a GiB}}}
 Prices = dict[str, dict[str, dict[str, float]]]
 
 
@@ -47,8 +54,7 @@ def read(skus: Iterable[Mapping[str, Any]]) -> Prices:
     """What of the list is the price of a part of a machine."""
     found: Prices = {}
     for sku in skus:
-        usage = sku.get("category", {}).get("usageType", "")
-        what = _what(str(sku.get("description", "")))
+        usage, what = _part(sku)
         dollars = _dollars(sku)
         if usage not in (ON_DEMAND, SPOT) or not what or dollars is None:
             continue
@@ -69,6 +75,8 @@ def price(prices: Mapping[str, Mapping[str, float]], name: str, size: Mapping[st
         accelerator, count = size["gpus"]
         gpus = (GPUS[accelerator].sku, *GPU_NAMES.get(accelerator, ()))
         parts.append((_first(known, gpus, "GPU"), float(count)))
+    if ssd := size.get("ssd", 0):
+        parts.append((_first(known, names, LOCAL_SSD) or known.get(ANY_LOCAL_SSD), ssd / GIB))
     each = [amount * count for amount, count in parts if amount is not None]
     # a thousandth of a cent is what the list itself is exact to
     return round(sum(each), 6) if len(each) == len(parts) else None
@@ -89,24 +97,33 @@ def _skus(client: GcpClient) -> Iterator[Mapping[str, Any]]:
             return
 
 
+def _part(sku: Mapping[str, Any]) -> tuple[str, str]:
+    """(how it is used, what it is). Local SSDs of spot machines are listed among what is on demand: their name tells them apart."""
+    usage, description = str(sku.get("category", {}).get("usageType", "")), str(sku.get("description", ""))
+    if found := LOCAL_STORAGE.match(description):
+        return (SPOT if found[1] else usage), ANY_LOCAL_SSD
+    return usage, _what(description)
+
+
 def _what(description: str) -> str:
     """ "N1 Predefined Instance Core" of "Spot Preemptible N1 Predefined Instance Core running in Americas"; "" for what isn't a
     part of a machine."""
     text = SPOT_WORDS.sub("", PLACE.sub("", description)).strip()
-    return text if text.endswith((" Core", " Ram", " GPU")) and " Custom " not in f" {text} " else ""
+    return text if text.endswith((" Core", " Ram", " GPU", f" {LOCAL_SSD}")) and " Custom " not in f" {text} " else ""
 
 
 def _dollars(sku: Mapping[str, Any]) -> float | None:
     """For an hour, as https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list#Money spells it."""
     for info in sku.get("pricingInfo", []):
         expression = info.get("pricingExpression", {})
-        if expression.get("usageUnit") not in ("h", "GiBy.h"):
+        hours = UNIT_HOURS.get(expression.get("usageUnit", ""))
+        if hours is None:
             continue
         amounts = [_amount(rate.get("unitPrice", {})) for rate in expression.get("tieredRates", [])]
         # what is free up to some amount has a first tier of nothing
         paid = [amount for amount in amounts if amount > 0]
         if paid:
-            return paid[0]
+            return paid[0] / hours
     return None
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from dstack_cloud.backends.gcp.client import Disk, DisksScopedList, Instance, InstancesScopedList
 
 Scope = TypeVar("Scope", "InstancesScopedList", "DisksScopedList")
+Answer = TypeVar("Answer")
 
 # a zone for AI has another ending: us-central1-ai1a (https://cloud.google.com/compute/docs/regions-zones/ai-zones)
 REF = re.compile(r"([a-z0-9-]+)/(disks/)?([a-z][a-z0-9-]*)")
@@ -28,8 +27,6 @@ REF = re.compile(r"([a-z0-9-]+)/(disks/)?([a-z][a-z0-9-]*)")
 WIDTH = 16
 # https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList
 PAGE = 500
-# how long a machine whose creation is under way may not be there yet
-UNDER_WAY_SECONDS = 120.0
 UNREACHABLE = "UNREACHABLE"
 # https://cloud.google.com/compute/docs/instances/instance-lifecycle: what comes before a machine's end
 ALIVE = ("PROVISIONING", "STAGING", "RUNNING")
@@ -39,30 +36,11 @@ class Fleet:
     """`installation` owns what is listed. A ref is "zone/name", of a disk "zone/disks/name". Threads share it, and their questions
     are asked together."""
 
-    def __init__(
-        self,
-        client: GcpClient,
-        operations: Operations,
-        installation: str,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._client, self._operations, self._clock = client, operations, clock
+    def __init__(self, client: GcpClient, operations: Operations, installation: str) -> None:
+        self._client, self._operations = client, operations
         # as a label holds it
         self._owner = labels({OWNER_LABEL: installation})[OWNER_LABEL]
-        self._lock = threading.Lock()
-        # by ref: the operation that makes it, and since when it does
-        self._making: dict[str, tuple[str, float]] = {}
         self._looks: Batches[Observed] = Batches(self._look)
-
-    def making(self, ref: str, operation: str) -> None:
-        """A machine was just asked for: it isn't gone because it isn't there yet."""
-        with self._lock:
-            self._making[ref] = operation, self._clock()
-
-    def made(self, ref: str) -> None:
-        """Its operation is over."""
-        with self._lock:
-            self._making.pop(ref, None)
 
     def has(self, ref: str) -> bool:
         """Whether there is such a machine, and it isn't about to end."""
@@ -80,7 +58,7 @@ class Fleet:
     def terminate(self, refs: Sequence[str]) -> None:
         """Side by side; raises the first refusal, once all were asked. What has no zone was never here."""
         wanted = [ref for ref in dict.fromkeys(refs) if "/" in ref]
-        refused = [wrong for wrong in _side_by_side(self._end, wanted) if wrong is not None]
+        refused = [wrong for wrong in _side_by_side(self._end, wanted) if isinstance(wrong, BackendError)]
         if refused:
             raise refused[0]
 
@@ -97,35 +75,30 @@ class Fleet:
         config = self._client.config
         here = (each for _, scope in self._machines() for each in scope.instances)
         found = {ref: each for each in here if (ref := _ref(each.zone, each.name)) in refs}
-        # a list may lag behind, or lack a zone that doesn't answer; who asks for one is told how it is
-        missing = [ref for ref in refs if ref not in found]
         seen = {ref: observe(config, ref, each) for ref, each in found.items()}
-        for ref in found:
-            self.made(ref)
-        silent: list[str] = []
-        for ref, each in zip(missing, _side_by_side(self._get, missing), strict=True):
-            if isinstance(each, BackendError):
-                # one zone that doesn't answer says nothing about the others
-                if not each.retryable or len(missing) == len(refs):
-                    raise each
-                silent.append(ref)
+        missing = [ref for ref in refs if ref not in found]
+        for ref, each in zip(missing, _side_by_side(self._sought, missing), strict=True):
+            if not isinstance(each, BackendError):
+                seen[ref] = each
+            elif not each.retryable or len(missing) == len(refs):
+                raise each
             else:
-                seen[ref] = self._absent(ref) if each is None else observe(config, ref, each)
-        return {**seen, **{ref: Observed(ref, Health.STARTING, detail="its zone doesn't answer") for ref in silent}}
+                # one zone that doesn't answer says nothing about the others
+                seen[ref] = Observed(ref, Health.STARTING, detail="its zone doesn't answer")
+        return seen
+
+    def _sought(self, ref: str) -> Observed:
+        """Asked for alone: a list may lag behind, or lack a zone that doesn't answer."""
+        found = self._get(ref)
+        return self._absent(ref) if found is None else observe(self._client.config, ref, found)
 
     def _absent(self, ref: str) -> Observed:
-        zone, name = ref.split("/")
-        with self._lock:
-            operation, since = self._making.get(ref, ("", 0.0))
-        if operation:
-            refused = self._operations.look(operation, zone, ref)
-            if refused is None and self._clock() - since < UNDER_WAY_SECONDS:
-                return Observed(ref, Health.STARTING)
-            self.made(ref)
-            if refused is not None:
-                return Observed(ref, Health.GONE, detail=refused.summary)
-        detail = self._operations.ending(zone, name) or "Google Cloud knows no such machine"
-        return Observed(ref, Health.GONE, detail=detail)
+        past = self._operations.past(*ref.split("/"))
+        if past.making:
+            return Observed(ref, Health.STARTING, detail="it is still being made")
+        if past.refusal is not None:
+            return Observed(ref, Health.GONE, detail=past.refusal.summary, refusal=past.refusal)
+        return Observed(ref, Health.GONE, detail=past.ending or "Google Cloud knows no such machine")
 
     def _get(self, ref: str) -> Instance | None:
         zone, name = ref.split("/")
@@ -156,10 +129,7 @@ class Fleet:
 
     def _refuse_unfinished(self, ref: str) -> None:
         """One that isn't there yet would come after all."""
-        with self._lock:
-            operation, since = self._making.get(ref, ("", 0.0))
-        under_way = operation and self._clock() - since < UNDER_WAY_SECONDS
-        if under_way and self._operations.look(operation, ref.split("/")[0], ref) is None:
+        if _is_machine(ref) and self._operations.past(*ref.split("/")).making:
             raise Unavailable(f"{ref} is still being made")
 
     def _machines(self) -> Iterator[tuple[str, InstancesScopedList]]:
@@ -200,10 +170,10 @@ def _is_machine(ref: str) -> bool:
     return found is not None and not found[2]
 
 
-def _side_by_side(call: Callable[[str], Instance | None], refs: Sequence[str]) -> list[Instance | BackendError | None]:
+def _side_by_side(call: Callable[[str], Answer], refs: Sequence[str]) -> list[Answer | BackendError]:
     """What each came to, in their order."""
 
-    def tried(ref: str) -> Instance | BackendError | None:
+    def tried(ref: str) -> Answer | BackendError:
         try:
             return call(ref)
         except BackendError as refused:

@@ -1,9 +1,16 @@
-"""Who machines are: a service account that may use the project's bucket, delete machines of its own installation, and nothing
-else."""
+"""Who machines are: a service account for each store, that may use the store's bucket, delete the machines that use the store,
+and nothing else.
+
+That a machine deletes itself only would need an identity of its own. IAM conditions know the name of what is deleted, and nothing
+of who asks that could be compared with it (https://cloud.google.com/iam/docs/conditions-attribute-reference); a service account or
+a binding for each machine takes some of 100 accounts (https://cloud.google.com/iam/quotas) or a change of a policy that everybody
+shares, and has an effect only after minutes (https://cloud.google.com/iam/docs/access-change-propagation), when many a job has
+ended. `maxRunDuration` deletes a machine by itself, but not earlier, and not one that has powered itself off. So machines share an
+account with those that they already share their objects with.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -13,6 +20,7 @@ from dstack_cloud.backends.base.access import is_in, place_of
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME
 from dstack_cloud.backends.gcp.errors import NOT_FOUND, TAKEN
+from dstack_cloud.backends.gcp.resources.machine import kin_of
 from dstack_cloud.backends.gcp.resources.policy import (
     MACHINE_PERMISSIONS,
     MACHINE_ROLE,
@@ -33,8 +41,8 @@ Policy = dict[str, Any]
 
 
 class Identity:
-    """The service account for each store, made when it is first needed, kept afterwards. `prefix` is what its name, and those of
-    the machines, begin with. Threads share it."""
+    """The service account for each store, made when it is first needed, kept afterwards. `prefix` is what its name begins with.
+    Threads share it."""
 
     def __init__(self, client: GcpClient, prefix: str) -> None:
         self._client, self._prefix = client, prefix
@@ -46,41 +54,34 @@ class Identity:
         configured = self._client.config.service_account
         if configured:
             return "" if configured == NO_ACCOUNT else configured
-        bucket = place_of(store)[0] if is_in(store, SCHEME) else ""
+        kin = kin_of(self._prefix, store)
         with self._lock:
-            if bucket not in self._made:
-                self._made[bucket] = self._ensure(bucket)
-            return self._made[bucket]
+            if kin not in self._made:
+                self._made[kin] = self._ensure(kin, place_of(store)[0] if is_in(store, SCHEME) else "")
+            return self._made[kin]
 
     def forget(self) -> None:
         """Looks again at the next launch: it may be gone."""
         with self._lock:
             self._made.clear()
 
-    def email_for(self, bucket: str) -> str:
-        """One for each bucket of an installation: 30 characters are allowed before the @."""
-        return f"{self._id(bucket)}@{self._client.project}.iam.gserviceaccount.com"
-
-    def _id(self, bucket: str) -> str:
-        return f"{self._prefix}-{hashlib.sha256(bucket.encode()).hexdigest()[:6]}"
-
-    def _ensure(self, bucket: str) -> str:
-        email = self.email_for(bucket)
-        self._ensure_account(bucket, email)
+    def _ensure(self, kin: str, bucket: str) -> str:
+        email = f"{kin}@{self._client.project}.iam.gserviceaccount.com"
+        self._ensure_account(kin, email)
         if bucket:
             self._let_into(bucket, f"serviceAccount:{email}")
         try:
-            self._let_delete(f"serviceAccount:{email}")
+            self._let_delete(kin, f"serviceAccount:{email}")
         except (NotAuthorized, InvalidConfiguration) as refused:
             # not allowed, or Cloud Resource Manager's API is off. All the rest works: a machine that ends is stopped then, and deleted by the server
             log.warning("machines can't delete themselves: %s", refused.summary)
         return email
 
-    def _ensure_account(self, bucket: str, email: str) -> None:
+    def _ensure_account(self, kin: str, email: str) -> None:
         accounts = f"/v1/projects/{self._client.project}/serviceAccounts"
         if self._there("iam", f"{accounts}/{email}") is None:
             described = {"displayName": "machines of dstack-cloud"}
-            self._unless_there(accounts, {"accountId": self._id(bucket), "serviceAccount": described})
+            self._unless_there(accounts, {"accountId": kin, "serviceAccount": described})
 
     def _let_into(self, bucket: str, member: str) -> None:
         path = f"/storage/v1/b/{bucket}/iam"
@@ -90,7 +91,7 @@ class Identity:
             lambda policy: self._client.rest("storage", "PUT", path, policy),
         )
 
-    def _let_delete(self, member: str) -> None:
+    def _let_delete(self, kin: str, member: str) -> None:
         project = self._client.project
         roles = f"/v1/projects/{project}/roles"
         role, found = f"{roles[4:]}/{MACHINE_ROLE}", self._there("iam", f"{roles}/{MACHINE_ROLE}")
@@ -103,7 +104,7 @@ class Identity:
             self._unless_there(roles, {"roleId": MACHINE_ROLE, "role": described})
         elif found.get("deleted"):
             self._client.rest("iam", "POST", f"{roles}/{MACHINE_ROLE}:undelete", {})
-        condition = {"title": f"machines of {self._prefix}", "expression": own_machines(self._prefix)}
+        condition = {"title": f"machines of {kin}", "expression": own_machines(kin)}
         path, options = f"/v3/projects/{project}", {"options": {"requestedPolicyVersion": POLICY_VERSION}}
         self._bind(
             {"role": role, "members": [member], "condition": condition},

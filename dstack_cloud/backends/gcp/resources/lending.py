@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from dstack_cloud.backends.base.access import is_in
+from dstack_cloud.backends.base import Finding
+from dstack_cloud.backends.base.access import is_in, place_of
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import SCHEME, GcpConfig
-from dstack_cloud.backends.gcp.resources.policy import boundary
+from dstack_cloud.backends.gcp.errors import NOT_FOUND
+from dstack_cloud.backends.gcp.resources.policy import boundary, of_bucket
 from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
 
 log = logging.getLogger(__name__)
@@ -17,6 +19,10 @@ log = logging.getLogger(__name__)
 # obstore's name for where another server than Google's is
 BASE_URL = "base_url"
 GOOGLE = ".googleapis.com"
+LET_IN = (
+    "grant the role that `dstack config permissions gcp` prints, in the project or on the bucket (`gcloud storage buckets "
+    "add-iam-policy-binding gs://{bucket} --member=user:EMAIL --role=projects/PROJECT/roles/dstackCloud`)"
+)
 
 
 class GsAccess:
@@ -50,6 +56,28 @@ class GsAccess:
             return None
         except BackendError as wrong:
             raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
+
+    def findings(self) -> list[Finding]:
+        """https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions"""
+        if not is_in(self.url, SCHEME) or self.foreign:
+            return []
+        bucket, wanted = place_of(self.url)[0], of_bucket(self._client.config)
+        try:
+            path = f"/storage/v1/b/{bucket}/iam/testPermissions"
+            given = self._client.rest("storage", "GET", path, permissions=wanted).get("permissions", [])
+        except BackendError as wrong:
+            if wrong.cloud_code in NOT_FOUND:
+                return [
+                    Finding(False, f"there is no bucket {bucket}", f"`gcloud storage buckets create gs://{bucket}`")
+                ]
+            return [Finding.of(wrong)]
+        fix = LET_IN.format(bucket=bucket)
+        return [
+            Finding(True, f"{each} in {bucket}")
+            if each in given
+            else Finding(False, f"{each} in {bucket} is missing", fix)
+            for each in wanted
+        ]
 
     def _is_elsewhere(self) -> bool:
         place = urlsplit(self.options.get(BASE_URL, "")).hostname or GOOGLE

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dstack_cloud.backends.base import Health, Launch, Observed
+from dstack_cloud.backends.base.access import is_in, place_of
 from dstack_cloud.backends.base.settings import GIB
-from dstack_cloud.backends.gcp.config import GcpConfig
+from dstack_cloud.backends.gcp.config import SCHEME, GcpConfig
 from dstack_cloud.backends.gcp.kinds import disk_type, is_bare_metal, split
 from dstack_cloud.backends.gcp.resources.images import Image
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
@@ -56,11 +57,21 @@ def prefix_of(installation: str) -> str:
     return f"dstack-{hashlib.sha256(installation.encode()).hexdigest()[:8]}"
 
 
-def name_of(installation: str, key: str) -> str:
+def kin_of(prefix: str, store: str) -> str:
+    """What the names of all machines that use one store begin with, and what their account is called, which may delete them
+    and no others (see `identity`). `prefix` is the installation's; 30 characters are allowed."""
+    place = "/".join(place_of(store)) if is_in(store, SCHEME) else ""
+    return f"{prefix}-{hashlib.sha256(place.encode()).hexdigest()[:6]}"
+
+
+def name_of(kin: str, key: str) -> str:
     """The same key is always the same name: 63 letters, digits and hyphens are allowed."""
-    prefix = prefix_of(installation)
-    fits = not NOT_IN_A_NAME.search(key) and 0 < len(key) < NAME_LENGTH - len(prefix) and not key.endswith("-")
-    return f"{prefix}-{key if fits else hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    fits = not NOT_IN_A_NAME.search(key) and 0 < len(key) < NAME_LENGTH - len(kin) and not key.endswith("-")
+    return f"{kin}-{key if fits else hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def name_for(installation: str, launch: Launch) -> str:
+    return name_of(kin_of(prefix_of(installation), launch.store), launch.key)
 
 
 def request_id(installation: str, key: str) -> str:
@@ -84,7 +95,7 @@ def request(config: GcpConfig, installation: str, launch: Launch, place: Place) 
     own = {OWNER_LABEL: installation, KEY_LABEL: launch.key, LIFETIME_LABEL: f"{launch.lifetime:.0f}"}
     marks = labels({**launch.tags, **own})
     made: dict[str, Any] = {
-        "name": name_of(installation, launch.key),
+        "name": name_for(installation, launch),
         "machine_type": f"zones/{zone}/machineTypes/{kind}",
         "labels": marks,
         "tags": {"items": list(place.tags)},

@@ -24,6 +24,7 @@ AGE_SECONDS = 3600.0
 # what making or changing a rule may take
 RULE_SECONDS = 60.0
 SSH_PORT = "22"
+SHOW_REGIONS = "`gcloud compute regions list` shows those that there are"
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Network:
 
     def _look(self, name: str) -> Region:
         project, how = self._client.project, self._client.reading
+        zones = self._zones(name)
         with translated(name):
-            described = self._client.region_descriptions().get(request={"project": project, "region": name}, **how)
             subnets = list(self._client.subnetworks().list(request={"project": project, "region": name}, **how))
         network, wanted = self._client.config.network, self._client.config.subnet
         mine = [each for each in subnets if str(each.network).rpartition("/")[2] == network]
@@ -103,8 +104,21 @@ class Network:
         chosen = sorted(str(each.name) for each in mine if not wanted or each.name == wanted)
         if not chosen:
             raise InvalidConfiguration(*_nowhere(name, network, wanted), scope="region")
-        zones = sorted(str(link).rpartition("/")[2] for link in described.zones)
-        return Region(f"projects/{project}/regions/{name}/subnetworks/{chosen[0]}", tuple(zones))
+        return Region(f"projects/{project}/regions/{name}/subnetworks/{chosen[0]}", zones)
+
+    def _zones(self, region: str) -> tuple[str, ...]:
+        request = {"project": self._client.project, "region": region}
+        try:
+            with translated(region):
+                found = self._client.region_descriptions().get(request=request, **self._client.reading)
+        except BackendError as refused:
+            if refused.cloud_code not in NOT_FOUND:
+                raise
+            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
+            raise InvalidConfiguration(
+                f"there is no region {region}", SHOW_REGIONS, scope="region", **words
+            ) from refused
+        return tuple(sorted(str(link).rpartition("/")[2] for link in found.zones))
 
     def _ensure(self, name: str, state: tuple[str, ...], rule: Mapping[str, Any]) -> None:
         """`state` is what of the rule may change."""

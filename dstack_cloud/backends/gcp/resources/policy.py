@@ -69,8 +69,13 @@ def permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
     if not config.service_account:
         needed += MAKE_IDENTITY
     if is_in(store, SCHEME):
-        needed += USE_STORE if config.service_account else (*USE_STORE, *LET_INTO_STORE)
+        needed += of_bucket(config)
     return tuple(sorted(needed))
+
+
+def of_bucket(config: GcpConfig) -> tuple[str, ...]:
+    """Those of `permissions` that a home store on Cloud Storage needs, in its bucket."""
+    return tuple(sorted(USE_STORE if config.service_account else (*USE_STORE, *LET_INTO_STORE)))
 
 
 def least_role(config: GcpConfig, store: str = "") -> str:
@@ -79,10 +84,11 @@ def least_role(config: GcpConfig, store: str = "") -> str:
     return "\n".join((*lines, *(f"- {each}" for each in permissions(config, store)), ""))
 
 
-def own_machines(prefix: str) -> str:
-    """The condition under which a machine may be deleted by a machine: its name says that the same installation made it."""
+def own_machines(kin: str) -> str:
+    """The condition under which a machine may be deleted by a machine: its name begins as the other's account is called (see
+    `machine.kin_of`)."""
     name = 'resource.name.extract("/instances/{name}")'
-    return f'resource.type == "compute.googleapis.com/Instance" && {name}.startsWith("{prefix}-")'
+    return f'resource.type == "compute.googleapis.com/Instance" && {name}.startsWith("{kin}-")'
 
 
 def boundary(store: str, prefixes: Sequence[str], reads: Sequence[str] = ()) -> Rule | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import ALL_REGIONS, ASK_FOR_QUOTA, translated
@@ -16,16 +17,21 @@ GPUS = "GPUS_ALL_REGIONS"
 AGE_SECONDS = 300.0
 
 
+class Quota(NamedTuple):
+    used: float
+    limit: float
+
+
 class Quotas:
     """Threads share it."""
 
     def __init__(self, client: GcpClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._project: tuple[float, Mapping[str, float]] = (0.0, {})
+        self._project: tuple[float, Mapping[str, Quota]] = (0.0, {})
 
-    def of_project(self) -> Mapping[str, float]:
-        """{metric: limit} of all regions together. Raises BackendError."""
+    def of_project(self) -> Mapping[str, Quota]:
+        """By metric, of all regions together. Raises BackendError."""
         with self._lock:
             at, found = self._project
             if not found or time.monotonic() - at > AGE_SECONDS:
@@ -33,16 +39,16 @@ class Quotas:
                     described = self._client.projects().get(
                         request={"project": self._client.project}, **self._client.reading
                     )
-                found = {str(each.metric): float(each.limit) for each in described.quotas}
+                found = _by_metric(described.quotas)
                 self._project = time.monotonic(), found
             return found
 
-    def of_region(self, region: str) -> Mapping[str, float]:
-        """{metric: limit}. Raises BackendError."""
+    def of_region(self, region: str) -> Mapping[str, Quota]:
+        """By metric. Raises BackendError."""
         request = {"project": self._client.project, "region": region}
         with translated(f"quotas of {region}"):
             described = self._client.region_descriptions().get(request=request, **self._client.reading)
-        return {str(each.metric): float(each.limit) for each in described.quotas}
+        return _by_metric(described.quotas)
 
     def check_gpus(self) -> None:
         """Raises InvalidConfiguration where no region will ever give the project a GPU."""
@@ -50,9 +56,13 @@ class Quotas:
             most = self.of_project().get(GPUS)
         except BackendError:
             return  # each machine that is asked for meets its quotas anyway
-        if most == 0:
+        if most is not None and most.limit == 0:
             raise InvalidConfiguration(
                 f"Google Cloud doesn't fit: needs a GPU, and the project's quota {GPUS} is 0",
                 f"{ALL_REGIONS}{ASK_FOR_QUOTA}",
                 cloud_code="QUOTA_EXCEEDED",
             )
+
+
+def _by_metric(quotas: Iterable[Any]) -> dict[str, Quota]:
+    return {str(each.metric): Quota(used=float(each.usage), limit=float(each.limit)) for each in quotas}
