@@ -94,3 +94,27 @@ def test_where_one_machine_dies_both_go_on_elsewhere(user: User) -> None:
     assert user("logs", f"{name}.train.0").text.splitlines().count("x") == 3
     endings = [instance["ending"] for job in run["jobs"] for instance in job["instances"]]
     assert endings == ["", "", "lost", ""]
+
+
+def test_without_retry_one_machine_that_dies_ends_both_and_a_resume_goes_on(user: User) -> None:
+    user.workflows("""
+        workflows:
+          - name: train
+            nodes: 2
+            retry: false
+            commands: ['mkdir -p out; echo x >> out/tries; cat out/tries; test $(wc -l < out/tries) = 2 || sleep 600']
+            artifacts: [{path: out, mount: true}]
+    """)
+    name = user.submit("train", *THERE)
+    for node in (f"{name}.train.0", f"{name}.train.1"):
+        user.wait_for_log(node, "x")
+    client = Client(user.home, autostart=False)
+    until(lambda: any(save["job"] == "train.1" and save["files"] for save in client.saves(name)))
+    client.inflict(f"{name}.train.1", "kill")
+    run = user.wait(name)
+    assert (run["status"], [job["attempt"] for job in run["jobs"]]) == ("failed", [1, 1])
+    assert all("node 1: the machine was lost on sandbox" in job["message"] for job in run["jobs"])
+    assert "says `retry: false`" in run["jobs"][0]["message"]
+    engine.await_nothing_held(user)
+    user("resume", name, "-y")
+    assert user.wait(name)["status"] == "done"

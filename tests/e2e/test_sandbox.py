@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from dstack_cloud.backends.sandbox.client import DockerClient
-from tests.e2e import engine
+from tests.e2e import breaking, engine
+from tests.e2e import test_secrets as secrets
 from tests.e2e.conftest import User, until
 from tests.e2e.test_dependencies import THREE
 
@@ -179,6 +180,29 @@ def test_stopped_before_the_machine_is_up(user: User) -> None:
     user("stop", name, "-y")
     assert user.wait(name)["status"] == "stopped"
     assert user("logs", name).out == b""
+
+
+def test_a_secret_on_a_machine_is_in_its_job_alone(user: User) -> None:
+    """Who may use the machine's Docker engine while the job runs can read its environment there: that is said."""
+    secret = secrets.VALUE
+    user.workflows("""
+        workflows:
+          - name: use
+            setup: ["printf %s ${{ secrets.TOKEN }} | wc -c"]
+            env: {URL: "https://me:${{ secrets.TOKEN }}@host/"}
+            commands: ['echo ${{ secrets.TOKEN }} "$URL" $(printf %s "$TOKEN" | wc -c)', sleep 600]
+    """)
+    secrets.add(user, "TOKEN", secret)
+    name = user.submit("use", *THERE)
+    user.wait_for_log(name, f"*** https://me:***@host/ {len(secret)}\n")
+    ref = breaking.machine(user, name)
+    processes = breaking.inside(ref, "ps auxww")
+    assert "sleep 600" in processes and secret not in processes
+    assert secret not in json.dumps(DockerClient().call("GET", f"/containers/{ref}/json"))
+    places = "/etc /home /opt /root /run /tmp /var/lib/cloud /var/lib/dstack /var/log"
+    # the engine has what it runs the container with there
+    assert breaking.inside(ref, f"{secrets.SEARCH} --exclude-dir=containerd {places} || true").strip() == ""
+    assert secrets.kept(user) == []
 
 
 def test_a_job_that_eats_all_of_the_memory(user: User) -> None:
