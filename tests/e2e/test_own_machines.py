@@ -11,7 +11,6 @@ from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
 from tests.e2e import cloud as aws
 from tests.e2e import engine, own_vm
-from tests.e2e import test_secrets as secrets
 from tests.e2e.conftest import User, until
 from tests.e2e.own_vm import GUEST, OwnVm
 from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
@@ -77,23 +76,6 @@ def test_log_exit_code_artifacts_and_cache(user: User, machine: OwnVm) -> None:
 def test_a_user_who_may_not_become_root(user: User, machine: OwnVm) -> None:
     machine.configure(user, user=GUEST)
     check_train(user)
-
-
-def test_a_secret_is_nowhere_when_its_job_is_over(user: User, machine: OwnVm) -> None:
-    """Neither in what Docker keeps of the container and of the image that its setup made."""
-    user.workflows("""
-        workflows:
-          - name: use
-            setup: ["printf %s ${{ secrets.TOKEN }} | wc -c > /size"]
-            env: {URL: "https://me:${{ secrets.TOKEN }}@host/"}
-            commands: ['echo $(cat /size) ${{ secrets.TOKEN }} "$URL"']
-    """)
-    secrets.add(user, "TOKEN", secrets.VALUE)
-    assert user("run", "use").text.endswith(f"{len(secrets.VALUE)} *** https://me:***@host/\n")
-    until(lambda: machine.shell(own_vm.LEFT) == "")
-    assert "dstack-setup" in machine.shell("docker images")
-    assert machine.shell(f"{secrets.SEARCH} /etc /home /opt /root /run /tmp /var || true") == ""
-    assert secrets.kept(user) == []
 
 
 def test_through_another_machine(user: User, machine: OwnVm) -> None:
