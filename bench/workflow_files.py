@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.harness import Figure, Place, median, place, show
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import parsing, providers
+from dstack_cloud.server.process import settle
 from dstack_cloud.server.wiring import wire
 from dstack_cloud.services import workflows as planner
 
@@ -77,6 +78,7 @@ def chain() -> float:
     text, counter = workflows(COUNT, "{memory: 512MB}"), itertools.count()
     with tempfile.TemporaryDirectory() as home:
         server = wire(Path(home))
+        settle()
 
         def plan() -> None:
             request: schemas.RunRequest = {
