@@ -25,6 +25,7 @@ from dstack_cloud.errors import ServerError
 PATIENCE = 60.0
 # between two looks, at least: what is waited for needs the processor
 PAUSE = 0.02
+LONGEST_PAUSE = 1.0
 
 Answered = TypeVar("Answered")
 
@@ -125,8 +126,17 @@ def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
         if value:
             return value
         # a look that is a program of its own takes a processor, and there are two
-        time.sleep(max(time.monotonic() - began, PAUSE))
+        time.sleep(min(max(time.monotonic() - began, PAUSE), LONGEST_PAUSE))
     raise AssertionError("it didn't come true in time")
+
+
+def read_until(process: subprocess.Popen[bytes], line: bytes, patience: float = PATIENCE) -> None:
+    """Takes what a command prints up to this line, and is there as soon as it comes."""
+    assert process.stdout
+    deadline = time.monotonic() + patience
+    while (said := process.stdout.readline()) != line:
+        assert said, "it ended before"
+        assert time.monotonic() < deadline, "it didn't come in time"
 
 
 def files_with(folder: Path, data: bytes) -> list[Path]:

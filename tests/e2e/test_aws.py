@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e import cloud as aws
 from tests.e2e import engine
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_dependencies import THREE
 from tests.fakes import seaweed
 from tests.fakes.aws import MotoCloud
@@ -103,8 +103,7 @@ def test_spot_training_goes_on_after_an_interruption(user: User, cloud: MotoClou
     user.write("train.sh", TRAIN)
     user.workflows(TRAINING)
     process = user.start("run", "train")
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"step 5\n")
+    read_until(process, b"step 5\n")
     [first] = cloud.instances("running")
     assert first["market"] == "spot"
     cloud.interrupt(first["id"], 30)

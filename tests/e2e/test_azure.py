@@ -11,7 +11,7 @@ import pytest
 
 from tests import leftovers
 from tests.e2e import engine
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.fakes.azure.azurite import ACCOUNT
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.azure.fixtures import any_whole_azure, whole_azure
@@ -116,8 +116,7 @@ def test_spot_training_goes_on_after_an_eviction(user: User, whole_azure: AzureC
     user.write("train.sh", TRAIN)
     user.workflows(TRAINING)
     process = user.start("run", "train")
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"step 5\n")
+    read_until(process, b"step 5\n")
     [first] = whole_azure.instances("running")
     assert first["market"] == "spot"
     whole_azure.interrupt(first["id"], 15)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e import engine
 from tests.e2e import google as gcp
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_aws import TRAIN, TRAINING
 from tests.fakes.gcp import GoogleCloud
 from tests.fakes.gcp.fixtures import any_whole_google, google_bucket, google_cloud
@@ -42,8 +42,7 @@ def test_spot_training_goes_on_after_an_interruption(user: User, google_cloud: G
     user.write("train.sh", TRAIN_AND_SAVE_LAST)
     user.workflows(TRAINING)
     process = user.start("run", "train")
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"step 5\n")
+    read_until(process, b"step 5\n")
     [first] = google_cloud.instances("RUNNING")
     assert (first["market"], first["labels"]["dstack-run"]) == ("spot", user.runs()[0]["name"])
     google_cloud.interrupt(first["id"], 30)

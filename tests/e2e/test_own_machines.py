@@ -11,7 +11,7 @@ from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
 from tests.e2e import cloud as aws
 from tests.e2e import engine, own_vm
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.e2e.own_vm import GUEST, OwnVm
 from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
 
@@ -130,8 +130,7 @@ def test_a_killed_server_finds_its_job_again(user: User, machine: OwnVm) -> None
           - {name: count, provider: bash, commands: ['for i in $(seq 1 60); do echo line $i; sleep 0.1; done']}
     """)
     process = user.start("run", "count")
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"line 5\n")
+    read_until(process, b"line 5\n")
     user.kill_server()
     rest, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

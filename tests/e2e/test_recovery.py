@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.e2e.conftest import User, running, until
+from tests.e2e.conftest import User, read_until, running, until
 
 COUNT = """
     workflows:
@@ -70,8 +70,7 @@ def test_killed_at_every_moment_of_the_start(user: User) -> None:
 def test_an_attached_terminal_survives_the_server(user: User) -> None:
     marks = prepare(user)
     process = user.start("run", "count", "-e", f"MARKS={marks}")
-    assert process.stdout is not None
-    until(lambda: process.stdout.readline() == b"line 2\n")
+    read_until(process, b"line 2\n")
     user.kill_server()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -14,7 +14,7 @@ import pytest
 from dstack_cloud.backends.sandbox.client import DockerClient
 from tests.e2e import breaking, engine
 from tests.e2e import test_secrets as secrets
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_dependencies import THREE
 
 pytestmark = pytest.mark.sandbox
@@ -160,8 +160,7 @@ def test_a_killed_server_finds_the_machine_again(user: User) -> None:
             artifacts: [out]
     """)
     process = user.start("run", "count", *THERE)
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"line 5\n")
+    read_until(process, b"line 5\n")
     user.kill_server()
     rest, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -216,12 +215,11 @@ def test_a_job_that_eats_all_of_the_memory(user: User) -> None:
 def test_a_machine_that_dies(user: User) -> None:
     user.workflows("workflows: {name: long, provider: bash, commands: [echo ready, sleep 600]}")
     process = user.start("run", "long", *THERE)
-    assert process.stdout
-    until(lambda: process.stdout.readline() == b"ready\n")
+    read_until(process, b"ready\n")
     [machine] = engine.instances(user)
     DockerClient().call("POST", f"/containers/dstack-{machine}/kill")
     # on another machine
-    until(lambda: process.stdout.readline() == b"ready\n")
+    read_until(process, b"ready\n")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests import leftovers
 from tests.e2e import engine
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_aws import TRAIN, TRAINING
 from tests.fakes.clouds import FULL, NAMES, Clouds
 
@@ -66,12 +65,6 @@ def machines(user: User) -> list[dict[str, Any]]:
     return [instance for job in user.runs()[0]["jobs"] for instance in job["instances"]]
 
 
-def read_until(process: subprocess.Popen[bytes], line: bytes) -> None:
-    assert process.stdout
-    stream = process.stdout
-    until(lambda: stream.readline() == line, patience=180)
-
-
 def test_a_spot_job_that_is_interrupted_on_one_cloud_goes_on_on_the_next_cheapest(user: User, clouds: Clouds) -> None:
     prices = [offer["price"] for offer in offered(user, "--spot")]
     assert prices == sorted(prices)
@@ -79,7 +72,7 @@ def test_a_spot_job_that_is_interrupted_on_one_cloud_goes_on_on_the_next_cheapes
     user.write("train.sh", TRAIN)
     user.workflows(TRAINING)
     process = user.start("run", "train")
-    read_until(process, b"step 5\n")
+    read_until(process, b"step 5\n", patience=180)
     [first] = clouds.running(order[0])
     assert first["market"] == "spot"
     clouds.each[order[0]].fail(*FULL[order[0]])
