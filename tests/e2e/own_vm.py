@@ -53,10 +53,9 @@ class OwnVm:
     def shell(self, script: str) -> str:
         return self.body.shell(script)
 
-    def restart(self) -> None:
-        """As `reboot` there would: what shuts down has the time that its own units give it. An engine that kills it before, because the
-        computer is busy, makes a power cut of it."""
-        DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t={SHUTDOWN_SECONDS}")
+    def restart(self, seconds: int = SHUTDOWN_SECONDS) -> None:
+        """As `reboot` there would: what shuts down has the time that its own units give it. With 0, a power cut: nothing of it is told."""
+        DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t={seconds}")
         self.body.connection.close()
         self.body.connection = machines.connect(self.body.endpoint, self.body.trust)
         self.shell(UNDYING)

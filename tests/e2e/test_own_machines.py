@@ -12,7 +12,7 @@ from dstack_cloud.ssh import keys
 from tests.e2e import cloud as aws
 from tests.e2e import engine, own_vm
 from tests.e2e.conftest import User, read_until, until
-from tests.e2e.own_vm import GUEST, OwnVm
+from tests.e2e.own_vm import GUEST, SHUTDOWN_SECONDS, OwnVm
 from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
 
 pytestmark = pytest.mark.sandbox
@@ -138,8 +138,10 @@ def test_a_killed_server_finds_its_job_again(user: User, machine: OwnVm) -> None
     assert list(engine.instances(user).values()) == ["terminated"]
 
 
-@pytest.mark.parametrize("login", [LOGIN_USER, GUEST])
-def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str) -> None:
+@pytest.mark.parametrize(
+    ("login", "seconds"), [(LOGIN_USER, SHUTDOWN_SECONDS), (LOGIN_USER, 0), (GUEST, SHUTDOWN_SECONDS)]
+)
+def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str, seconds: int) -> None:
     machine.configure(user, user=login)
     user.workflows("""
         workflows:
@@ -150,7 +152,7 @@ def test_a_machine_that_is_restarted(user: User, machine: OwnVm, login: str) -> 
     """)
     name = user.submit("again")
     user.wait_for_log(name, "ready")
-    machine.restart()
+    machine.restart(seconds)
     until(lambda: list(engine.instances(user).values()) == ["terminated", "busy"])
     # without root nobody is there who would save the first attempt's work after the restart
     user.wait_for_log(name, "kept" if login == LOGIN_USER else "ready")

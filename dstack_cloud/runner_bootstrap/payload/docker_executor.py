@@ -106,7 +106,8 @@ class DockerExecutor:
             self._engine.wait_available(RETURN_SECONDS, self._given_up)
             state = self._state()
             if found.get("boot") != machine.boot():
-                raise Failure("runner", "the machine was restarted, and the job was lost")
+                # as a machine that is taken back: what it had saved is still here, and the job goes on from that
+                raise Failure("interrupted", "the machine was restarted while the job ran")
             if state.get("Status") == "created":
                 raise Failure("runner", "the runner was restarted while it started the job, and the job was lost")
             if state.get("Running"):

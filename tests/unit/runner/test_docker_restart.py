@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dstack_cloud.runner_bootstrap.payload import machine
 from dstack_cloud.runner_bootstrap.payload.container import ATTEMPT_LABEL
 from dstack_cloud.runner_bootstrap.payload.engine import Engine, Json
 from dstack_cloud.runner_bootstrap.payload.ports import must_be_published
@@ -75,6 +76,23 @@ def test_what_it_says_while_no_runner_looks_is_in_the_log(rig: Rig, image: str) 
     state = rig.wait("uploading")
     assert (state.exit_code, state.reason, rig.log()) == (0, "", b"ready\nalone\n")
     assert set(rig.output()) == {"done"}
+
+
+def test_after_a_power_cut_the_job_counts_as_interrupted_and_what_it_saved_is_collected(rig: Rig, image: str) -> None:
+    rig.start()
+    rig.submit("echo half > out; echo ready; sleep 600", mode="docker", image=image, artifacts=["out"])
+    rig.wait_log(b"ready")
+    rig.crash()
+    state = rig.folder / "state.json"
+    state.write_text(state.read_text().replace(machine.boot(), "an-earlier-boot"))
+    rig.start()
+    last = rig.wait("uploading")
+    assert (last.exit_code, last.reason, last.message) == (
+        None,
+        "interrupted",
+        "the machine was restarted while the job ran",
+    )
+    assert set(rig.output()) == {"out"}
 
 
 def test_an_adopted_container_can_be_stopped(rig: Rig, image: str) -> None:
