@@ -13,7 +13,14 @@ import pytest
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.resources.lending import S3Access
-from dstack_cloud.backends.aws.resources.policy import least_policy, lent_policy, partition_of, store_statements
+from dstack_cloud.backends.aws.resources.policy import (
+    LOOK,
+    MAKE,
+    least_policy,
+    lent_policy,
+    partition_of,
+    store_statements,
+)
 from dstack_cloud.backends.base import Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from dstack_cloud.errors import BackendError, StoreError
@@ -89,13 +96,19 @@ def test_less_is_not_enough_and_what_is_missing_is_named(
     assert f"the permission {action} is missing" in caught.value.summary
 
 
+@pytest.mark.parametrize("action", ["ec2:RunInstances", "ec2:DescribeVolumes"])
 def test_validation_names_it_too_and_says_what_prints_the_policy(
-    backend: AwsBackend, config: AwsConfig, strict: MotoCloud
+    backend: AwsBackend, config: AwsConfig, strict: MotoCloud, action: str
 ) -> None:
-    permit(strict, least_policy(config, STORE), but="ec2:RunInstances")
-    wrong = [finding for finding in backend.validate() if not finding.ok]
-    assert any("the permission ec2:RunInstances is missing" in finding.text for finding in wrong)
+    permit(strict, least_policy(config, STORE), but=action)
+    found = backend.validate()
+    wrong = [finding for finding in found if not finding.ok]
+    assert any(f"the permission {action} is missing" in finding.text for finding in wrong)
     assert "dstack config permissions aws" in wrong[-1].fix
+    permitted = {
+        words[-3] for words in (finding.text.split() for finding in found) if words[-2:] == ["is", "permitted"]
+    }
+    assert permitted == {each for each in (*LOOK, *MAKE) if each.startswith("ec2:")} - {action}
 
 
 def test_what_is_printed_is_for_these_settings_and_this_store(config: AwsConfig, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import ASK_FOR_QUOTA, ENABLE, translated
 from dstack_cloud.backends.aws.resources.images import Catalogue
 from dstack_cloud.backends.aws.resources.network import Network
+from dstack_cloud.backends.aws.resources.policy import LOOK
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.errors import BackendError, NotAuthorized
 
@@ -95,6 +97,9 @@ class Checks:
             ),
             "ec2:CreateSecurityGroup": lambda: _dry_group(ec2, subnet.vpc),
         }
+        if region == self.client.regions[0]:
+            # a policy seldom tells regions apart, and each of these is a call
+            tries = {**_looks(ec2), **tries}
         for action, attempt in tries.items():
             try:
                 with translated(f"{region} {action}"):
@@ -102,10 +107,9 @@ class Checks:
             except NotAuthorized as wrong:
                 yield Finding.of(wrong)
             except BackendError as wrong:
-                if wrong.cloud_code != WOULD_WORK:
-                    yield Finding.of(wrong)
-                else:
-                    yield Finding(True, f"{region}: {action} is permitted")
+                yield _permitted(region, action) if wrong.cloud_code == WOULD_WORK else Finding.of(wrong)
+            else:
+                yield _permitted(region, action)
 
     def _quotas(self, region: str) -> Iterator[Finding]:
         """Told where they can be read; a quota of 0 is wrong only for what everybody uses."""
@@ -125,6 +129,16 @@ class Checks:
                 some = found[code] > 0 or code != "L-1216C47A"
                 hint = "" if found[code] else f" ({ASK_FOR_QUOTA})"
                 yield Finding(some, f"{region}: {found[code]:.0f} vCPUs of {name}{hint}", "" if some else ASK_FOR_QUOTA)
+
+
+def _looks(ec2: EC2Client) -> dict[str, Callable[[], object]]:
+    """Dry runs of what asks EC2. Those that end something are permitted for what has our tag alone: there is nothing to try them on."""
+    methods = {f"ec2:{operation}": name for name, operation in ec2.meta.method_to_api_mapping.items()}
+    return {action: partial(getattr(ec2, methods[action]), DryRun=True) for action in LOOK if action in methods}
+
+
+def _permitted(region: str, action: str) -> Finding:
+    return Finding(True, f"{region}: {action} is permitted")
 
 
 def _dry_group(ec2: EC2Client, vpc: str) -> None:
