@@ -246,6 +246,6 @@ def test_torchrun_on_two_machines_knows_them_all(user: User) -> None:
     assert user.wait(name)["status"] == "done"
     for rank, job in enumerate((name, f"{name}.torchrun.1")):
         said = user("logs", job).text
-        assert f"--nnodes=2 --node-rank={rank} --nproc-per-node=1 --master-addr=" in said
-        assert "--master-port=29500 train.py --lr 0.1" in said
+        assert f"--nnodes=2 --node_rank={rank} --nproc_per_node=1 --master_addr=" in said
+        assert "--master_port=29500 train.py --lr 0.1" in said
     engine.await_nothing_held(user)
