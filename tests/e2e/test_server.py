@@ -71,6 +71,7 @@ def test_a_server_of_another_version_is_replaced_and_its_jobs_go_on(user: User) 
     environment = {**user.environment, "PYTHONPATH": str(older)}
     server = subprocess.Popen([sys.executable, "-m", "dstack_cloud.server"], env=environment, cwd=older)
     until(lambda: (user.home / "server.sock").exists())
+    user("ps")
     assert user.wait(name)["status"] == "done"
     assert server.wait(timeout=30) == 0
     assert json.loads((user.home / "server.json").read_text())["version"] == dstack_cloud.__version__
