@@ -43,8 +43,8 @@ class Server:
         return bool(self.database.jobs.unfinished() or self.database.instances.alive())
 
     def tearing_down(self) -> bool:
-        """Whether a machine is left that no unfinished job needs."""
-        needed = {job.instance_id for job in self.database.jobs.unfinished()}
+        """Whether a machine is left that no job needs: each is finished, or was asked to stop."""
+        needed = {job.instance_id for job in self.database.jobs.unfinished() if not job.stop_request}
         return any(instance.id not in needed for instance in self.database.instances.alive())
 
 
