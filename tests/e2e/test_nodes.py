@@ -1,18 +1,21 @@
-"""`nodes: 2` on throw-away machines: two containers that reach each other, all or none."""
+"""`nodes: 2` on throw-away machines: two containers that reach each other, all or none; PyTorch over both."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from dstack_cloud.client import Client
-from tests.e2e import engine
-from tests.e2e.conftest import User, until
+from tests.e2e import engine, torch_image
+from tests.e2e.conftest import FINISHED, User, until
 
 pytestmark = pytest.mark.sandbox
 
 THERE = ("--backend", "sandbox")
+# PyTorch is some hundred megabytes, which each of two machines gets at the same time
+COPYING = 240.0
 TALK = """
 import os, socket
 rank, master = int(os.environ["DSTACK_NODE_RANK"]), os.environ["MASTER_ADDR"]
@@ -30,6 +33,32 @@ else:
             break
         except OSError:
             time.sleep(0.1)
+"""
+# adds up ones over all processes until it has been interrupted once, and then three times more
+TRAIN = """
+import sys, time
+from pathlib import Path
+import torch
+import torch.distributed as dist
+
+dist.init_process_group("gloo")
+rank, state = dist.get_rank(), Path("out/step")
+step = torch.tensor(int(state.read_text()) if state.exists() else 0)
+# the machines saved at different moments
+dist.all_reduce(step, dist.ReduceOp.MIN)
+total = torch.tensor(rank + 1)
+dist.all_reduce(total)
+print(f"rank {rank} of {dist.get_world_size()} has {sys.argv[1:]}: sum {total} from step {step}", flush=True)
+state.parent.mkdir(exist_ok=True)
+end = step + 3 if step else 10**6
+while step < end:
+    one = torch.tensor([0.5])
+    dist.all_reduce(one)
+    step += int(one)
+    if step == 20:
+        # once: a file that is written to all the time is saved at the end only
+        state.write_text(str(int(step)))
+    time.sleep(0.1)
 """
 
 
@@ -73,27 +102,42 @@ def test_two_nodes_talk_to_each_other(user: User) -> None:
         assert (user.folder / "got" / name / "out/rank").read_text() == rank
 
 
-def test_where_one_machine_dies_both_go_on_elsewhere(user: User) -> None:
-    user.workflows("""
+def await_line(user: User, name: str, node: int, text: str) -> None:
+    def log() -> str:
+        return user("logs", f"{name}.train.{node}").text
+
+    until(lambda: text in log() or user.run(name)["status"] in FINISHED, COPYING)
+    assert text in log()
+
+
+@pytest.mark.timeout(600)
+def test_where_one_machine_dies_training_goes_on_elsewhere_from_what_was_saved(user: User) -> None:
+    user.write("train.py", TRAIN)
+    user.workflows(f"""
         workflows:
           - name: train
+            provider: torchrun
+            image: {torch_image.ensure()}
+            file: train.py
+            args: --seed 7
             nodes: 2
-            commands: ['mkdir -p out; echo x >> out/tries; cat out/tries; test $(wc -l < out/tries) = 2 || sleep 600']
-            artifacts: [{path: out, mount: true}]
+            nproc_per_node: 1
+            artifacts: [{{path: out, mount: true}}]
     """)
     name = user.submit("train", *THERE)
-    for node in (f"{name}.train.0", f"{name}.train.1"):
-        user.wait_for_log(node, "x")
+    for node in (0, 1):
+        await_line(user, name, node, f"rank {node} of 2 has ['--seed', '7']: sum 3 from step 0")
     client = Client(user.home, autostart=False)
-    until(lambda: any(save["job"] == "train.1" and save["files"] for save in client.saves(name)))
+    until(lambda: len({save["job"] for save in client.saves(name) if save["files"]}) == 2)
     client.inflict(f"{name}.train.1", "kill")
-    until(lambda: user.run(name)["jobs"][0]["attempt"] == 2)
-    run = user.wait(name)
+    until(lambda: user.run(name)["status"] in FINISHED, COPYING)
+    run = user.run(name)
     assert run["status"] == "done"
     assert [job["attempt"] for job in run["jobs"]] == [2, 2]
-    assert user("logs", f"{name}.train.0").text.splitlines().count("x") == 3
     endings = [instance["ending"] for job in run["jobs"] for instance in job["instances"]]
     assert endings == ["", "", "lost", ""]
+    began = [re.findall(r"sum 3 from step (\d+)", user("logs", f"{name}.train.{node}").text) for node in (0, 1)]
+    assert began[0] == began[1] and began[0][0] == "0" and int(began[0][1]) > 0
 
 
 def test_without_retry_one_machine_that_dies_ends_both_and_a_resume_goes_on(user: User) -> None:
