@@ -110,8 +110,8 @@ def await_line(user: User, name: str, node: int, text: str) -> None:
     assert text in log()
 
 
-@pytest.mark.timeout(600)
-def test_where_one_machine_dies_training_goes_on_elsewhere_from_what_was_saved(user: User) -> None:
+def submit_training(user: User) -> str:
+    """The run's name, once both nodes are at work."""
     user.write("train.py", TRAIN)
     user.workflows(f"""
         workflows:
@@ -127,6 +127,12 @@ def test_where_one_machine_dies_training_goes_on_elsewhere_from_what_was_saved(u
     name = user.submit("train", *THERE)
     for node in (0, 1):
         await_line(user, name, node, f"rank {node} of 2 has ['--seed', '7']: sum 3 from step 0")
+    return name
+
+
+@pytest.mark.timeout(600)
+def test_where_one_machine_dies_training_goes_on_elsewhere_from_what_was_saved(user: User) -> None:
+    name = submit_training(user)
     client = Client(user.home, autostart=False)
     until(lambda: len({save["job"] for save in client.saves(name) if save["files"]}) == 2)
     client.inflict(f"{name}.train.1", "kill")
