@@ -13,8 +13,8 @@ from tests.unit.sandbox import machines
 
 # who may use Docker, and may not become root
 GUEST = "guest"
-# what systemd gives any unit; the runner's has less
-SHUTDOWN_SECONDS = 90
+# what an engine waits for before it kills what is left of the machine
+SHUTDOWN_SECONDS = 30
 # nobody ends it after a while
 UNDYING = "systemctl disable -q --now dstack-deadman.timer"
 PREPARE = f"""
@@ -54,7 +54,7 @@ class OwnVm:
         return self.body.shell(script)
 
     def restart(self, seconds: int = SHUTDOWN_SECONDS) -> None:
-        """As `reboot` there would: what shuts down has the time that its own units give it. With 0, a power cut: nothing of it is told."""
+        """As `reboot` there would. With 0, a power cut: nothing of it is told."""
         DockerClient().call("POST", f"/containers/{self.body.ref}/restart?t={seconds}")
         self.body.connection.close()
         self.body.connection = machines.connect(self.body.endpoint, self.body.trust)
