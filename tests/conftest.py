@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -39,12 +39,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
     base = tmp_path_factory.getbasetemp()
     pytestconfig.stash[BASE] = base
     pytestconfig.stash[PROCESSES_BEFORE] = set(leftovers.processes(base))
+    if hasattr(pytestconfig, "workeroutput"):
+        pytestconfig.workeroutput["base"] = str(base)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("DSTACK_") and not name.startswith("DSTACK_TEST_"):
                 patch.delenv(name)
         patch.setenv("DSTACK_HOME", str(base / "no-home"))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup`: the tests of a file go to one worker, and all that need the one Docker engine, too."""
+    for item in items:
+        in_engine = item.get_closest_marker("docker") or item.get_closest_marker("sandbox")
+        item.add_marker(pytest.mark.xdist_group("engine" if in_engine else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Of pytest-xdist, for each worker, whose folder is in that of the whole session."""
+    stash = node.config.stash
+    if base := getattr(node, "workeroutput", {}).get("base"):
+        stash[BASE], stash[PROCESSES_BEFORE] = Path(base).parent, set()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
