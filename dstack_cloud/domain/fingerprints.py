@@ -24,6 +24,8 @@ CODE = "code"
 WORKFLOW = "workflow"
 ARGS = "args"
 PROGRAM = "program"
+# one encoder for all: `json.dumps` makes a new one for each text
+_written = json.JSONEncoder(sort_keys=True).encode
 _VARIABLE, _ENVIRONMENT = "variable ", "environment "
 
 
@@ -44,7 +46,7 @@ def parts_of(workflow: Workflow, inputs: Inputs, keyed: Keyed) -> dict[str, str]
     definition = workflow.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT))
     definition["gpu"] = None if inputs.gpu is None else inputs.gpu.model_dump(mode="json")
     plain = {
-        WORKFLOW: json.dumps(definition, sort_keys=True),
+        WORKFLOW: _written(definition),
         CODE: inputs.code,
         ARGS: json.dumps(list(inputs.args)),
         **{f"{_VARIABLE}{name}": value for name, value in inputs.variables.items()},
@@ -55,7 +57,7 @@ def parts_of(workflow: Workflow, inputs: Inputs, keyed: Keyed) -> dict[str, str]
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_written(parts).encode()).hexdigest()
 
 
 def difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:

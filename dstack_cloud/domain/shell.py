@@ -83,16 +83,16 @@ def writer(text: str) -> Writer:
     """For `interpolate`. A `$name` behind a backslash is left to the shell."""
 
     def write(value: Value, offset: int) -> str | None:
-        place = _places(text).get(offset)
+        place = _scanned(text).places.get(offset)
         return None if place is None else place.written(value)
 
     return write
 
 
 @lru_cache(maxsize=2048)
-def _places(text: str) -> dict[int, Place]:
-    """One command is filled in several times while a run is planned."""
-    return _Scan(text).places
+def _scanned(text: str) -> _Scan:
+    """One command is checked, and filled in several times, while a run is planned."""
+    return _Scan(text)
 
 
 def sets_itself(text: str, name: str) -> bool:
@@ -105,7 +105,7 @@ def sets_itself(text: str, name: str) -> bool:
 
 def is_unfinished(text: str) -> bool:
     """Whether it ends within quotes or a here-document, or with a line that goes on."""
-    scan = _Scan(text)
+    scan = _scanned(text)
     trailing = len(text) - len(text.rstrip("\\"))
     return scan.unfinished or (trailing % 2 == 1 and scan.ends_bare)
 

@@ -22,6 +22,8 @@ _CODE = frozenset({"top", "paren", "backquote"})
 
 def with_references(text: str) -> str:
     """Raises ConfigurationError where a shell fills nothing in: in a here-document whose end word is quoted."""
+    if "secrets." not in text:
+        return text
     place, parts, position = _Place(), [], 0
     for match in TOKEN.finditer(text):
         secret = None if match["escaped"] else name_in(named(match))

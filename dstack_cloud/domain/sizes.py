@@ -35,7 +35,7 @@ def parse_size(text: str) -> int:
         raise ConfigurationError(
             f"`{unit}` in `{text}` isn't a unit of size", "units are KB, MB, GB, TB, PB and KiB, MiB, GiB, TiB, PiB"
         )
-    number = Fraction(f"{whole}.{fraction or 0}")
+    number = Fraction(f"{whole}.{fraction}") if fraction else int(whole)
     size = math.ceil(number * _UNITS[unit.lower()])
     if not 0 < size <= LARGEST:
         raise ConfigurationError(f"the size `{text}` isn't between 1 byte and 1024 PiB", f"write {ALLOWED}")

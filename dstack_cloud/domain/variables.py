@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from dstack_cloud.errors import UsageError
 
@@ -30,11 +30,13 @@ KEPT_FROM_ENVIRONMENT = frozenset(
 Value = str | tuple[str, ...]
 
 
+@lru_cache(maxsize=8192)
 def form(name: str) -> str:
     """What the spellings of one name have in common; with it, the name of a shell's variable."""
     return name.replace("-", "_")
 
 
+@lru_cache(maxsize=8192)
 def environment_name(name: str) -> str:
     return form(name).upper()
 

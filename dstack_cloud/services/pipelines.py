@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from dstack_cloud.api import schemas
 from dstack_cloud.domain import fingerprints, parsing, providers
@@ -66,7 +66,8 @@ class Drafting:
         values = self.values(workflow)
         reload = self._is_reloaded(workflow)
         (spec,) = providers.job_specs(workflow, values, overrides=wishes, providers=self.known, reload=reload)
-        spec = spec.model_copy(update={"rebuild": bool(spec.setup) and self.request.get("rebuild", False)})
+        if spec.setup and self.request.get("rebuild", False):
+            spec = spec.model_copy(update={"rebuild": True})
         env = self._environment(workflow)
         confidential = _with_tokens(providers.confidential(workflow, values, env), spec)
         return PlannedJob(workflow, spec, confidential, self._step(workflow, env, spec))
@@ -103,6 +104,11 @@ class Drafting:
         return {name: value for name, value in seen.items() if form(name) in spelled}
 
     @cached_property
+    def _keyed(self) -> fingerprints.Keyed:
+        """Global variables, among others, are the same for many workflows."""
+        return cache(self.context.sealer.keyed)
+
+    @cached_property
     def _asked(self) -> set[str]:
         return {name for each in self.workflows for name in providers.needs_env(each)}
 
@@ -130,7 +136,7 @@ class Drafting:
             env={**{name: value for name, value in workflow.env.items() if value is not None}, **env},
             args=self.request["args"] if workflow is self.target else [],
         )
-        parts = fingerprints.parts_of(workflow, inputs, self.context.sealer.keyed)
+        parts = fingerprints.parts_of(workflow, inputs, self._keyed)
         # what is reloaded ends as something else than it began as: it is never used again
         fingerprint = "" if self._is_reloaded(workflow) else fingerprints.fingerprint(parts)
         return Step(workflow.name, tuple(depends), fixed, fingerprint, parts)
@@ -139,10 +145,12 @@ class Drafting:
 def _with_tokens(confidential: Confidential, spec: JobSpec) -> Confidential:
     """A random token for each program that asks for one, unless the user has given it one."""
     tokens = {port.token: os.urandom(24).hex() for port in spec.ports if port.token}
-    return confidential.model_copy(update={"env": tokens | confidential.env})
+    return confidential.model_copy(update={"env": tokens | confidential.env}) if tokens else confidential
 
 
-def chosen(context: Context, project: str, request: schemas.RunRequest, jobs: Sequence[PlannedJob]) -> list[PlannedJob]:
+def chosen(
+    context: Context, project: str, request: schemas.RunRequest, jobs: Sequence[PlannedJob], run_name: str
+) -> list[PlannedJob]:
     """Those that run or are used, with what each needs. Before the code is known nothing is said about what is used again."""
     wanted = request.get("reuse", "deps")
     steps = [job.step for job in jobs]
@@ -151,27 +159,19 @@ def chosen(context: Context, project: str, request: schemas.RunRequest, jobs: Se
         found: dict[str, Choice] = {step.name: (None, why) for step in steps}
     else:
         found = reuse.choices(context, project, steps, target_too=wanted == "all")
-    return [
-        replace(job, reused=found[job.step.name][0], why=found[job.step.name][1])
-        for job in jobs
-        if job.step.name in found
-    ]
-
-
-def with_needs(jobs: Sequence[PlannedJob], run_name: str) -> list[PlannedJob]:
     by_name = {job.step.name: job for job in jobs}
-    linked = []
-    for job in jobs:
-        needs = []
-        for given, name in job.step.depends if job.reused is None else ():
-            there = job.step.fixed.get(given)
-            needs.append(there or _need(by_name[name], given, run_name))
-        linked.append(replace(job, needs=tuple(needs)))
-    return linked
 
+    def need(given: str, name: str) -> Need:
+        reused, job = found[name][0], by_name[name]
+        if reused is not None:
+            return need_of(reused, given)
+        paths = tuple(artifact.path for artifact in job.spec.artifacts)
+        return Need(run_name, name, "run", given, paths, nodes=job.spec.nodes)
 
-def _need(job: PlannedJob, given: str, run_name: str) -> Need:
-    if job.reused is not None:
-        return need_of(job.reused, given)
-    paths = tuple(artifact.path for artifact in job.spec.artifacts)
-    return Need(run_name, job.step.name, "run", given, paths, nodes=job.spec.nodes)
+    def linked(job: PlannedJob) -> PlannedJob:
+        reused, why = found[job.step.name]
+        fixed, depends = job.step.fixed, job.step.depends if reused is None else ()
+        needs = tuple(fixed.get(given) or need(given, name) for given, name in depends)
+        return replace(job, reused=reused, why=why, needs=needs)
+
+    return [linked(job) for job in jobs if job.step.name in found]

@@ -16,7 +16,7 @@ from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
 from dstack_cloud.services import own_providers, planned_setups, secrets, views
 from dstack_cloud.services.context import Context
-from dstack_cloud.services.pipelines import Drafting, PlannedJob, chosen, with_needs
+from dstack_cloud.services.pipelines import Drafting, PlannedJob, chosen
 
 # the name of a run that is only planned
 RUN = "RUN"
@@ -121,7 +121,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     variables = checked.variables.overridden(workflow.name, request["variables"])
     drafting = Drafting(context, project, request, workflows, variables, known_providers, run_name)
     drafts = [drafting.draft(each) for each in workflows]
-    jobs = with_needs(chosen(context, project, request, drafts), run_name)
+    jobs = chosen(context, project, request, drafts, run_name)
     values = drafting.values(workflow)
     needed = tuple(dict.fromkeys(name for each in workflows for name in providers.needs_env(each)))
     left_out: dict[str, errors.BackendError] = {}

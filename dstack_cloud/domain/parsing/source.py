@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import yaml
+from yaml import events
 
 from dstack_cloud.domain.parsing.problems import Path, shown
 from dstack_cloud.domain.parsing.syntax import explain
@@ -24,10 +23,11 @@ MOST_VALUES = 200_000
 Kind = Literal["text", "number", "bool", "null"]
 
 _TAG = "tag:yaml.org,2002:"
+_TEXT, _MERGE = f"{_TAG}str", f"{_TAG}merge"
 _KINDS: dict[str, Kind] = {
-    f"{_TAG}str": "text",
+    _TEXT: "text",
     f"{_TAG}value": "text",
-    f"{_TAG}merge": "text",
+    _MERGE: "text",
     f"{_TAG}timestamp": "text",
     f"{_TAG}int": "number",
     f"{_TAG}float": "number",
@@ -36,6 +36,8 @@ _KINDS: dict[str, Kind] = {
 }
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _KNOWN_TAGS = {*_KINDS, f"{_TAG}map", f"{_TAG}seq"}
+# by first character, what a scalar without quotes may be beside a text
+_IMPLICIT: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 
 
 class Mark(NamedTuple):
@@ -56,26 +58,35 @@ class Fault:
 class Scalar(str):
     """The text as it stands in the file; `kind` is what YAML takes it for."""
 
+    __slots__ = ("kind", "mark")
     kind: Kind
     mark: Mark
 
     def __new__(cls, text: str, kind: Kind, mark: Mark) -> Scalar:
-        self = super().__new__(cls, text)
+        self = str.__new__(cls, text)
         self.kind, self.mark = kind, mark
         return self
 
 
+class _MergeKey(Scalar):
+    """`<<`, without quotes."""
+
+    __slots__ = ()
+
+
 class Items(list[Any]):
+    __slots__ = ("flow", "mark")
+
     def __init__(self, mark: Mark, flow: bool) -> None:
-        super().__init__()
         self.mark, self.flow = mark, flow
 
 
 class Fields(dict[str, Any]):
     """`key_marks` says where each key stands."""
 
+    __slots__ = ("flow", "key_marks", "mark")
+
     def __init__(self, mark: Mark, flow: bool) -> None:
-        super().__init__()
         self.mark, self.flow = mark, flow
         self.key_marks: dict[str, Mark] = {}
 
@@ -98,82 +109,20 @@ def read(text: str) -> tuple[Tree | None, list[Fault]]:
         return None, [
             Fault(Mark(1, 1), (), "the file is longer than 512 KiB", "split it into several files in .dstack/workflows")
         ]
-    builder = _Builder()
-    try:
-        node = _compose(text)
-        root = None if node is None else builder.build(node, (), 0)
-    except _Refused as refused:
-        return None, [*builder.faults, Fault(refused.mark, (), refused.text, refused.hint)]
-    return root, builder.faults
-
-
-class _Composer(yaml.composer.Composer):
-    """Composes nodes, and stops before Python's own recursion limit would; libyaml's composer would go on until the stack is full."""
-
-    depth = 0
-
-    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:  # noqa: ANN401 - as PyYAML has it
-        with self._deeper():
-            return super().compose_sequence_node(anchor)
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401
-        with self._deeper():
-            return super().compose_mapping_node(anchor)
-
-    @contextlib.contextmanager
-    def _deeper(self) -> Iterator[None]:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            event = self.peek_event()  # type: ignore[attr-defined]  # of the parser that it is joined with
-            raise _Refused(_mark(event.start_mark), f"lists and mappings are nested more than {DEEPEST} deep")
-        yield
-        self.depth -= 1
-
-
-class _Loader(_Composer, yaml.SafeLoader):
-    """PyYAML's own, whose complaints `syntax` explains."""
-
-
-_RESOLVER = yaml.resolver.Resolver()
-
-
-@lru_cache(maxsize=4096)
-def _tag(kind: Any, value: Any, implicit: Any) -> str:  # noqa: ANN401
-    """What YAML takes a scalar for: half of all are keys, the same ones in each workflow."""
-    return str(_RESOLVER.resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
-
-
-if yaml.__with_libyaml__:
-    from yaml._yaml import CParser
-
-    class _FastLoader(_Composer, CParser, yaml.resolver.Resolver):
-        """libyaml's scanner and parser, ten times as fast; its complaints are in other words."""
-
-        def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
-            _Composer.__init__(self)
-            yaml.resolver.Resolver.__init__(self)
-
-        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:  # noqa: ANN401 - as PyYAML has it
-            return _tag(kind, value, implicit)
-
-        def descend_resolver(self, current_node: object, current_index: object) -> None:
-            """Nothing is looked for by its path."""
-
-        def ascend_resolver(self) -> None:
-            """As above."""
-
-
-def _compose(text: str) -> yaml.Node | None:
     if yaml.__with_libyaml__:
+        # ten times as fast; its complaints are in other words, so what it doesn't take is read by the other one
         with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError):
-            return _FastLoader(text).get_single_node()
-    return _compose_slowly(text)
-
-
-def _compose_slowly(text: str) -> yaml.Node | None:
+            return _built(_LibYaml(text))
     try:
-        return _Loader(text).get_single_node()
+        return _read_slowly(text)
+    except _Refused as refused:
+        return None, [Fault(refused.mark, (), refused.text, refused.hint)]
+
+
+def _read_slowly(text: str) -> tuple[Tree | None, list[Fault]]:
+    """By PyYAML's own parser, whose complaints `syntax` explains. Raises _Refused."""
+    try:
+        return _built(yaml.SafeLoader(text))
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         sentence, hint = explain(error.problem or "", error.context or "")
@@ -190,102 +139,223 @@ def _compose_slowly(text: str) -> yaml.Node | None:
         raise _Refused(Mark(1, 1), "an escape or a number in the file is out of range") from error
 
 
+if yaml.__with_libyaml__:
+    from yaml._yaml import CParser as _LibYaml
+
+
+def _built(parser: Any) -> tuple[Tree | None, list[Fault]]:  # noqa: ANN401 - libyaml's parser, or PyYAML's
+    builder = _Builder(parser)
+    try:
+        return builder.root(), builder.faults
+    except _Refused as refused:
+        return None, [*builder.faults, Fault(refused.mark, (), refused.text, refused.hint)]
+
+
 def _mark(mark: Any) -> Mark:  # noqa: ANN401 - PyYAML's Mark, or libyaml's
     return Mark(mark.line + 1, mark.column + 1)
 
 
-class _Builder:
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-        self._left = MOST_VALUES
-        self._open: set[int] = set()
+class _List:
+    """A list whose end hasn't come yet. `before`: how many values came before it; `deepest`: how deep what is in it goes."""
 
-    def build(self, node: yaml.Node, path: Path, depth: int) -> Tree:
-        mark = _mark(node.start_mark)
-        self._left -= 1
-        if self._left < 0:
-            raise _Refused(mark, f"with its aliases the file has more than {MOST_VALUES} values")
-        if depth > DEEPEST:
-            raise _Refused(mark, f"lists and mappings are nested more than {DEEPEST} deep")
-        if node.tag not in _KNOWN_TAGS:
-            tag = node.tag.replace(_TAG, "!!")
-            self._fault(mark, path, f"the tag {shown(tag)} has no meaning here", "remove it")
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, mark, path)
-        if id(node) in self._open:
-            raise _Refused(mark, "an anchor contains an alias of itself")
-        self._open.add(id(node))
-        try:
-            return self._value(node, mark, path, depth)
-        finally:
-            self._open.discard(id(node))
+    def __init__(self, tree: Items, anchor: str | None, before: int, depth: int) -> None:
+        self.tree, self.anchor, self.before, self.deepest = tree, anchor, before, depth
 
-    def _value(self, node: Any, mark: Mark, path: Path, depth: int) -> Tree:  # noqa: ANN401 - one of PyYAML's collections
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, mark, path, depth)
-        items = Items(mark, bool(node.flow_style))
-        items.extend(self.build(child, (*path, index), depth + 1) for index, child in enumerate(node.value))
-        return items
+    @property
+    def at(self) -> Path:
+        """Of the item that comes next."""
+        return (len(self.tree),)
 
-    def _scalar(self, node: yaml.Node, mark: Mark, path: Path) -> Scalar:
-        text = str(node.value)
-        if _NO_TEXT.search(text):
-            self._fault(
-                mark,
-                path,
-                "a character in it can't be part of a text (NUL or half a surrogate pair)",
-                "remove the escape",
-            )
-        return Scalar(text, _KINDS.get(node.tag, "text"), mark)
+    def take(self, value: Tree, _: _Builder) -> None:
+        self.tree.append(value)
 
-    def _mapping(self, node: yaml.MappingNode, mark: Mark, path: Path, depth: int) -> Fields:
-        fields = Fields(mark, bool(node.flow_style))
-        merged: list[Fields] = []
-        for key_node, value_node in node.value:
-            key_mark = _mark(key_node.start_mark)
-            if key_node.tag == f"{_TAG}merge":
-                merged.extend(self._merged(value_node, path, depth))
-                continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._fault(
-                    key_mark,
-                    path,
-                    "a key must be a text, not a list or a mapping",
-                    "put a key in quotes if it holds brackets",
-                )
-                continue
-            key = str(self._scalar(key_node, key_mark, path))
-            value = self.build(value_node, (*path, key), depth + 1)
-            if key in fields:
-                first = fields.key_marks[key].line
-                text = f"{shown(key)} is given twice; the first is in line {first}"
-                self._fault(key_mark, (*path, key), text, "keep one of them")
-            else:
-                fields.put(key, value, key_mark)
-        for key, value, key_mark in _entries(merged):
-            if key not in fields:
-                fields.put(key, value, key_mark)
-        return fields
+    def end(self) -> Items:
+        return self.tree
 
-    def _merged(self, node: yaml.Node, path: Path, depth: int) -> list[Fields]:
-        built = self.build(node, path, depth + 1)
-        sources = list(built) if isinstance(built, Items) else [built]
+
+class _Mapping:
+    """The same of a mapping, where a key and its value take turns. `key` is the one whose value comes next."""
+
+    def __init__(self, tree: Fields, anchor: str | None, before: int, depth: int) -> None:
+        self.tree, self.anchor, self.before, self.deepest = tree, anchor, before, depth
+        self.key: Tree | None = None
+        self._merged: list[Fields] = []
+
+    @property
+    def at(self) -> Path:
+        """Of the value that comes next: what is merged comes into the mapping itself."""
+        return (str(self.key),) if type(self.key) is Scalar else ()
+
+    def take(self, value: Tree, builder: _Builder) -> None:
+        key = self.key
+        if key is None:
+            if not isinstance(value, Scalar):
+                text = "a key must be a text, not a list or a mapping"
+                builder.fault(value.mark, text, "put a key in quotes if it holds brackets")
+            self.key = value
+            return
+        if type(key) is Scalar:
+            self._put(key, value, builder)
+        elif isinstance(key, _MergeKey):
+            self._merge(value, builder)
+        self.key = None
+
+    def _put(self, key: Scalar, value: Tree, builder: _Builder) -> None:
+        name, marks = str(key), self.tree.key_marks
+        if name in marks:
+            text = f"{shown(name)} is given twice; the first is in line {marks[name].line}"
+            builder.fault(key.mark, text, "keep one of them")
+        else:
+            self.tree[name] = value
+            marks[name] = key.mark
+
+    def _merge(self, value: Tree, builder: _Builder) -> None:
+        sources = list(value) if isinstance(value, Items) else [value]
         good = [source for source in sources if isinstance(source, Fields)]
         if len(good) < len(sources):
-            self._fault(
-                _mark(node.start_mark),
-                path,
-                "`<<` takes a mapping or a list of mappings",
-                "write `<<: *name` of a mapping's anchor",
-            )
-        return good
+            text = "`<<` takes a mapping or a list of mappings"
+            builder.fault(value.mark, text, "write `<<: *name` of a mapping's anchor")
+        self._merged += good
 
-    def _fault(self, mark: Mark, path: Path, text: str, hint: str) -> None:
+    def end(self) -> Fields:
+        for source in self._merged:
+            for key, value in source.items():
+                if key not in self.tree:
+                    self.tree.put(key, value, source.key_marks[key])
+        return self.tree
+
+
+@dataclass(frozen=True)
+class _Anchored:
+    """What an anchor names; None: its end hasn't come yet. `values` and `height`: how many values it has, and how deep it goes."""
+
+    mark: Mark
+    tree: Tree | None = None
+    values: int = 0
+    height: int = 0
+
+
+class _Builder:
+    """From a parser's events to one tree, without recursion: what is nested too deep is refused before any stack is full.
+
+    An alias stands for the same tree as its anchor, and counts as if it were written out.
+    """
+
+    def __init__(self, parser: Any) -> None:  # noqa: ANN401
+        self.faults: list[Fault] = []
+        self._next = parser.get_event
+        self._open: list[_List | _Mapping] = []
+        self._anchors: dict[str, _Anchored] = {}
+        self._values = 0
+
+    def root(self) -> Tree | None:
+        """None where the text holds nothing. Raises _Refused, and the parser's own errors."""
+        self._next()
+        if type(self._next()) is events.StreamEndEvent:
+            return None
+        tree = self._tree()
+        self._next()
+        another = self._next()
+        if type(another) is not events.StreamEndEvent:
+            mark = _mark(another.start_mark)
+            raise _Refused(mark, "the file holds several documents", "remove the line `---` between them")
+        return tree
+
+    def fault(self, mark: Mark, text: str, hint: str) -> None:
+        """At the value that comes next."""
         if not any(fault.mark == mark and fault.text == text for fault in self.faults):
+            path = tuple(part for each in self._open for part in each.at)
             self.faults.append(Fault(mark, path, text, hint))
 
+    def _tree(self) -> Tree:
+        opened = self._open
+        while True:
+            event = self._next()
+            kind = type(event)
+            if kind is events.ScalarEvent:
+                done: Tree = self._scalar(event)
+            elif kind is events.MappingStartEvent or kind is events.SequenceStartEvent:
+                self._begin(event, kind is events.MappingStartEvent)
+                continue
+            else:
+                done = self._alias(event) if kind is events.AliasEvent else self._end()
+            if not opened:
+                return done
+            opened[-1].take(done, self)
 
-def _entries(sources: list[Fields]) -> Iterator[tuple[str, Tree, Mark]]:
-    for source in sources:
-        for key, value in source.items():
-            yield key, value, source.key_marks[key]
+    def _scalar(self, event: Any) -> Scalar:  # noqa: ANN401 - as the parser has it
+        text, mark = event.value, _mark(event.start_mark)
+        tag = event.tag
+        if tag is None or tag == "!":
+            tag = _resolved(text) if event.implicit[0] else _TEXT
+        else:
+            self._check_tag(tag, mark)
+        self._count(1, mark)
+        if _NO_TEXT.search(text):
+            wrong = "a character in it can't be part of a text (NUL or half a surrogate pair)"
+            self.fault(mark, wrong, "remove the escape")
+        scalar = (_MergeKey if tag == _MERGE else Scalar)(text, _KINDS.get(tag, "text"), mark)
+        if event.anchor is not None:
+            self._name(event.anchor, mark)
+            self._anchors[event.anchor] = _Anchored(mark, scalar, 1)
+        return scalar
+
+    def _begin(self, event: Any, is_mapping: bool) -> None:  # noqa: ANN401
+        mark, depth = _mark(event.start_mark), len(self._open)
+        if depth == DEEPEST:
+            raise _Refused(mark, f"lists and mappings are nested more than {DEEPEST} deep")
+        if event.tag is not None and event.tag != "!":
+            self._check_tag(event.tag, mark)
+        if event.anchor is not None:
+            self._name(event.anchor, mark)
+        self._count(1, mark)
+        about = event.anchor, self._values - 1, depth + 1
+        flow = bool(event.flow_style)
+        self._open.append(_Mapping(Fields(mark, flow), *about) if is_mapping else _List(Items(mark, flow), *about))
+
+    def _end(self) -> Items | Fields:
+        ended = self._open.pop()
+        tree, depth = ended.end(), len(self._open)
+        if depth:
+            self._open[-1].deepest = max(self._open[-1].deepest, ended.deepest)
+        if ended.anchor is not None:
+            size = self._values - ended.before
+            self._anchors[ended.anchor] = _Anchored(tree.mark, tree, size, ended.deepest - depth)
+        return tree
+
+    def _alias(self, event: Any) -> Tree:  # noqa: ANN401
+        mark, name = _mark(event.start_mark), event.anchor
+        known = self._anchors.get(name)
+        if known is None:
+            raise _Refused(mark, f"the alias `*{name}` has no anchor `&{name}` before it")
+        if known.tree is None:
+            raise _Refused(known.mark, "an anchor contains an alias of itself")
+        self._count(known.values, mark)
+        depth = len(self._open) + known.height
+        if depth > DEEPEST:
+            raise _Refused(mark, f"lists and mappings are nested more than {DEEPEST} deep")
+        if self._open:
+            self._open[-1].deepest = max(self._open[-1].deepest, depth)
+        return known.tree
+
+    def _name(self, anchor: str, mark: Mark) -> None:
+        if anchor in self._anchors:
+            raise _Refused(mark, f"the anchor `&{anchor}` is given twice", "give one of them another name")
+        self._anchors[anchor] = _Anchored(mark)
+
+    def _count(self, values: int, mark: Mark) -> None:
+        self._values += values
+        if self._values > MOST_VALUES:
+            raise _Refused(mark, f"with its aliases the file has more than {MOST_VALUES} values")
+
+    def _check_tag(self, tag: str, mark: Mark) -> None:
+        if tag not in _KNOWN_TAGS:
+            self.fault(mark, f"the tag {shown(tag.replace(_TAG, '!!'))} has no meaning here", "remove it")
+
+
+def _resolved(text: str) -> str:
+    """What YAML takes a scalar without quotes for."""
+    for tag, pattern in _IMPLICIT.get(text[:1], ()):
+        if pattern.match(text):
+            return tag
+    return _TEXT

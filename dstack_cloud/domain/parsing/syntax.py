@@ -32,13 +32,6 @@ _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
     ),
     (r"found unexpected end of stream", "a quote is never closed", None),
     (r"found unexpected document separator", "a quote is never closed before `---`", None),
-    (r"found undefined alias '(.+)'", r"the alias `*\1` has no anchor `&\1` before it", None),
-    (
-        r"second occurrence found duplicate anchor '(.+)'.*",
-        r"the anchor `&\1` is given twice",
-        "give one of them another name",
-    ),
-    (r"but found another document", "the file holds several documents", "remove the line `---` between them"),
     (
         r"found unknown escape character '(.+)'",
         r"`\\\1` isn't an escape that double quotes know",

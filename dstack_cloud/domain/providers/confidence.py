@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dstack_cloud.domain.jobs import Confidential, RegistryAuth
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.values import env_key
-from dstack_cloud.domain.providers.filling import fill_secret
+from dstack_cloud.domain.providers.filling import fill_environment, fill_login
 from dstack_cloud.domain.variables import Values
 from dstack_cloud.errors import ConfigurationError
 
@@ -22,10 +22,11 @@ def confidential(workflow: Workflow, values: Values, env: Mapping[str, str]) -> 
     neither gives a value is left out. Raises ConfigurationError. `${{ secrets.NAME }}` become places,
     which are filled in when the job is handed to its runner."""
     _check_caller(env)
-    filled = fill_secret(workflow, values)
-    given = {key: value for key, value in filled.env.items() if value is not None}
-    login = filled.registry_auth
-    auth = None if login is None else RegistryAuth(username=login.username, password=login.password)
+    auth = None
+    if workflow.registry_auth is not None:
+        username, password = fill_login(workflow.registry_auth, workflow, values)
+        auth = RegistryAuth(username=username, password=password)
+    given = fill_environment(workflow, values)
     return Confidential(env={**values.environment, **given, **env}, registry_auth=auth)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from dstack_cloud.domain.interpolation import interpolate, mentions, references, split, whole
 from dstack_cloud.domain.parsing import Workflow
-from dstack_cloud.domain.parsing.model import Artifact, CachePath, Resources
+from dstack_cloud.domain.parsing.model import Artifact, CachePath, RegistryAuth, Resources
 from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home, option_path
 from dstack_cloud.domain.secrets import name_in, places
 from dstack_cloud.domain.shell import writer
@@ -26,40 +26,51 @@ def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> W
     """Every string that may name something: `commands` and `setup` for a shell to read, a lone string of words split as a shell
     does, all others as they are. Paths are checked once more: a value may hold `..`. Secrets in `commands` become references to
     the shell's variables. `options`: as the workflow's provider declares them. Raises ConfigurationError."""
-    check_args(values.args)
-    filled = _Filling(values.named)
+    filled = _Filling(values)
     return workflow.model_copy(
         update={
-            "image": workflow.image and filled.plain(workflow.image),
-            "commands": tuple(filled.shell(with_references(command)) for command in workflow.commands),
-            "setup": tuple(filled.shell(with_references(command)) for command in workflow.setup),
-            "entrypoint": None if workflow.entrypoint is None else filled.words(workflow.entrypoint),
+            **filled.program(workflow, options),
             "working_dir": filled.path(workflow.working_dir, inside),
             "home_dir": workflow.home_dir and filled.path(workflow.home_dir, absolute),
             "artifacts": tuple(map(filled.saved, workflow.artifacts)),
             "cache": tuple(map(filled.saved, workflow.cache)),
             "resources": filled.resources(workflow.resources),
-            "options": {name: filled.option(given, options[name]) for name, given in workflow.options.items()},
         }
     )
 
 
-def fill_secret(workflow: Workflow, values: Values) -> Workflow:
-    """Those strings that must not be kept in plain."""
-    filled = _Filling({**values.named, **places(secrets_of(workflow))})
-    env = {key: value if value is None else filled.plain(value) for key, value in workflow.env.items()}
-    login = workflow.registry_auth
-    if login is not None:
-        update = {"username": filled.plain(login.username), "password": filled.plain(login.password)}
-        login = login.model_copy(update=update)
-    return workflow.model_copy(update={"env": env, "registry_auth": login})
+def fill_program(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> Workflow:
+    """As `fill`, but only what becomes of its program. Raises ConfigurationError."""
+    return workflow.model_copy(update=_Filling(values).program(workflow, options))
+
+
+def fill_environment(workflow: Workflow, values: Values) -> dict[str, str]:
+    """That of the file, as far as it says values, with places for secrets."""
+    filled = _Filling(values, places(secrets_of(workflow)))
+    return {key: filled.plain(value) for key, value in workflow.env.items() if value is not None}
+
+
+def fill_login(login: RegistryAuth, workflow: Workflow, values: Values) -> tuple[str, str]:
+    """(username, password), with places for secrets."""
+    filled = _Filling(values, places(secrets_of(workflow)))
+    return filled.plain(login.username), filled.plain(login.password)
 
 
 class _Filling:
-    """`named`: values by `form`."""
+    """Raises ConfigurationError for arguments that no program can be given. `more`: beside the values, by `form`."""
 
-    def __init__(self, named: Mapping[str, Value]) -> None:
-        self._named = named
+    def __init__(self, values: Values, more: Mapping[str, Value] | None = None) -> None:
+        check_args(values.args)
+        self._named: Mapping[str, Value] = {**values.named, **more} if more else values.named
+
+    def program(self, workflow: Workflow, options: Mapping[str, Option]) -> dict[str, object]:
+        return {
+            "image": workflow.image and self.plain(workflow.image),
+            "commands": tuple(self.shell(with_references(command)) for command in workflow.commands),
+            "setup": tuple(self.shell(with_references(command)) for command in workflow.setup),
+            "entrypoint": None if workflow.entrypoint is None else self.words(workflow.entrypoint),
+            "options": {name: self.option(given, options[name]) for name, given in workflow.options.items()},
+        }
 
     def plain(self, text: str) -> str:
         return interpolate(text, self._named)
@@ -80,6 +91,8 @@ class _Filling:
         return value if isinstance(value, tuple) else [self.plain(part)]
 
     def path(self, given: str, check: Callable[[str], str]) -> str:
+        if "$" not in given:
+            return given
         try:
             return check(self.plain(given))
         except ConfigurationError as error:
@@ -129,7 +142,7 @@ def secrets_of(workflow: Workflow) -> tuple[str, ...]:
         *workflow.env.values(),
         *((login.username, login.password) if login else ()),
     ]
-    names = {name_in(each) for text in texts if text for each in references(text)}
+    names = {name_in(each) for text in texts if text and "secrets." in text for each in references(text)}
     return tuple(sorted(name for name in names if name is not None))
 
 

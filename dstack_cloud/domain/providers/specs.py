@@ -10,7 +10,7 @@ from typing import cast
 from dstack_cloud.domain.jobs import JobSpec, PortMapping, SavedPath
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Retry
-from dstack_cloud.domain.providers.filling import fill, secrets_of
+from dstack_cloud.domain.providers.filling import fill, fill_program, secrets_of
 from dstack_cloud.domain.providers.making import Providers
 from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
@@ -69,7 +69,7 @@ def job_specs(
 def program_of(workflow: Workflow, values: Values, providers: Providers = _BUILT_IN) -> Program:
     """What runs, with the workflow's own setup. Raises ConfigurationError."""
     described = providers.known.of(workflow.provider)
-    filled = fill(workflow, values, described.options)
+    filled = fill_program(workflow, values, described.options)
     program, _ = _program(filled, providers, described.port, reload=False)
     return replace(program, setup=(*filled.setup, *program.setup))
 
