@@ -105,6 +105,11 @@ class BackendError(DstackError):
         self.cloud_message = cloud_message
         self.scope = scope
 
+    @property
+    def said(self) -> dict[str, str]:
+        """The cloud's own words, for an error that tells of the same in another way."""
+        return {"cloud_code": self.cloud_code, "cloud_message": self.cloud_message}
+
 
 class NoCapacity(BackendError):
     retryable = True

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from dstack_cloud import errors
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
-from dstack_cloud.backends.aws.resources.lending import s3_access
+from dstack_cloud.backends.aws.resources.lending import store_access as s3_access
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import AzureConfig
-from dstack_cloud.backends.azure.resources.lending import blob_access
+from dstack_cloud.backends.azure.resources.lending import store_access as blob_access
 from dstack_cloud.backends.base import Backend
 from dstack_cloud.backends.base.access import StoreAccess
 from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.resources.lending import gs_access
+from dstack_cloud.backends.gcp.resources.lending import store_access as gs_access
 from dstack_cloud.backends.local.backend import LocalBackend
 from dstack_cloud.backends.local.config import LocalConfig
 from dstack_cloud.backends.sandbox.backend import SandboxBackend

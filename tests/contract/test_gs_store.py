@@ -9,7 +9,7 @@ import pytest
 
 from dstack_cloud import errors
 from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.resources.lending import GsAccess, gs_access
+from dstack_cloud.backends.gcp.resources.lending import GsAccess, store_access
 from dstack_cloud.storage.store import ObjectStore, open_store
 from tests.contract.test_store import StoreContract
 from tests.fakes.gcp import GoogleCloud
@@ -36,7 +36,7 @@ def login_file(storing: GoogleCloud, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def access(storing: GoogleCloud, login_file: str) -> GsAccess:
     config = GcpConfig(credentials=login_file, endpoint=storing.endpoint)
-    return gs_access(config, f"gs://{BUCKET}/{uuid.uuid4().hex}", {"base_url": storing.store})
+    return store_access(config, f"gs://{BUCKET}/{uuid.uuid4().hex}", {"base_url": storing.store})
 
 
 def opened(access: GsAccess, credentials: object = None) -> ObjectStore:
@@ -86,15 +86,17 @@ def test_what_is_lent_is_good_for_its_prefixes_only(access: GsAccess) -> None:
 
 def test_nothing_is_lent_where_it_can_not_be_narrowed(access: GsAccess, login_file: str) -> None:
     assert access.lend([f"p{number}/" for number in range(99)], 3600) is None
-    elsewhere = gs_access(GcpConfig(credentials=login_file), "gs://bucket", {"base_url": "https://storage.example.com"})
+    elsewhere = store_access(
+        GcpConfig(credentials=login_file), "gs://bucket", {"base_url": "https://storage.example.com"}
+    )
     assert elsewhere.foreign and elsewhere.lend(["a/"], 3600) is None
-    assert not gs_access(GcpConfig(credentials=login_file), "gs://bucket", {}).foreign
+    assert not store_access(GcpConfig(credentials=login_file), "gs://bucket", {}).foreign
 
 
 def test_a_login_that_is_over_lends_nothing_and_says_why(storing: GoogleCloud, tmp_path) -> None:
     gone = {**storing.key_file(), "client_email": "gone@p.iam.gserviceaccount.com"}
     config = GcpConfig(credentials=write_key(tmp_path, gone), endpoint=storing.endpoint)
-    access = gs_access(config, f"gs://{BUCKET}", {"base_url": storing.store})
+    access = store_access(config, f"gs://{BUCKET}", {"base_url": storing.store})
     assert access.lend(["a/"], 3600) is None
     with pytest.raises(errors.StoreError, match="expired or were taken back") as caught:
         opened(access).get("a")
@@ -105,7 +107,7 @@ def test_a_login_that_is_over_lends_nothing_and_says_why(storing: GoogleCloud, t
 def test_a_bucket_that_is_missing_or_may_not_be_used(storing: GoogleCloud, tmp_path, bucket: str) -> None:
     nobody = storing.restricted(f"nobody-{uuid.uuid4().hex[:6]}", ["compute.instances.list"])
     config = GcpConfig(credentials=write_key(tmp_path, nobody))
-    store = opened(gs_access(config, f"gs://{bucket}", {"base_url": storing.store, "allow_http": "true"}))
+    store = opened(store_access(config, f"gs://{bucket}", {"base_url": storing.store, "allow_http": "true"}))
     with pytest.raises(errors.StoreError) as caught:
         store.put("a", b"1")
     assert bucket in caught.value.summary

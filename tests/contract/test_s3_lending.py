@@ -8,7 +8,7 @@ import pytest
 
 from dstack_cloud import errors
 from dstack_cloud.backends.aws.config import AwsConfig
-from dstack_cloud.backends.aws.resources.lending import S3Access, s3_access
+from dstack_cloud.backends.aws.resources.lending import S3Access, store_access
 from dstack_cloud.storage.store import ObjectStore, open_store
 from tests.fakes.aws import MotoCloud
 from tests.unit.aws.conftest import cloud, config, running_cloud
@@ -24,7 +24,7 @@ PATIENCE = 5.0
 def access(config: AwsConfig, cloud: MotoCloud) -> S3Access:
     bucket = f"lent-{uuid.uuid4().hex[:12]}"
     cloud.client("s3").create_bucket(Bucket=bucket)
-    return s3_access(config, f"s3://{bucket}/team", {})
+    return store_access(config, f"s3://{bucket}/team", {})
 
 
 def opened(access: S3Access, credentials: object = None) -> ObjectStore:

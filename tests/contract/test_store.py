@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from dstack_cloud import errors
 from dstack_cloud.backends.azure.config import AzureConfig
-from dstack_cloud.backends.azure.resources.policy import least_role
+from dstack_cloud.backends.azure.resources.policy import least_permissions
 from dstack_cloud.storage.keys import to_key, to_path
 from dstack_cloud.storage.store import PART, ObjectStore, open_store
 from tests.fakes.azure.azurite import ACCOUNT
@@ -304,7 +304,7 @@ class TestBlob(RemoteContract):
     def credentials(self, blob):
         """Of somebody who may do to blobs what `dstack config permissions azure` prints, and nothing else."""
         soon = datetime.now(timezone.utc) + timedelta(hours=1)
-        role = json.loads(least_role(AzureConfig(storage_account=ACCOUNT), blob.subscription, "az://any"))
+        role = json.loads(least_permissions(AzureConfig(storage_account=ACCOUNT), blob.subscription, "az://any"))
         client = blob.add_client(*role["Actions"], data=role["DataActions"])
         token = blob.token(client, "https://storage.azure.com")
         return lambda: {"token": token, "expires_at": soon}

@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME, AwsConfig
-from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.aws.config import NO_IDENTITY, SCHEME, AwsConfig
+from dstack_cloud.backends.aws.errors import is_about_identity, translated
 from dstack_cloud.backends.aws.offers import NAME, Market
 from dstack_cloud.backends.aws.resources import machine
 from dstack_cloud.backends.aws.resources.checks import Checks
 from dstack_cloud.backends.aws.resources.fleet import Fleet
-from dstack_cloud.backends.aws.resources.identity import Identity
+from dstack_cloud.backends.aws.resources.identity import Identity, lack_of_identity
 from dstack_cloud.backends.aws.resources.images import Catalogue
 from dstack_cloud.backends.aws.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.aws.resources.machine import Place
 from dstack_cloud.backends.aws.resources.network import Network
-from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, ROLE_PREFIX, least_policy, partition_of
+from dstack_cloud.backends.aws.resources.policy import OWNER_TAG, PREFIX, least_permissions, partition_of
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, InvalidConfiguration, NoCapacity, Unavailable
+from dstack_cloud.errors import BackendError, NoCapacity, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class AwsBackend:
         self.home = home
         self._client = AwsClient(config)
         owner = machine.tags({OWNER_TAG: installation})
-        self._network = Network(self._client, f"{ROLE_PREFIX}{installation}", owner)
+        self._network = Network(self._client, f"{PREFIX}{installation}", owner)
         self._identity = Identity(self._client, installation, [{"Key": OWNER_TAG, "Value": installation}])
         self._images = Catalogue(self._client)
         self._fleet = Fleet(self._client, installation)
@@ -69,7 +69,7 @@ class AwsBackend:
             remote=True,
             spot=True,
             notice="aws",
-            store="" if self._config.instance_profile == NO_PROFILE else SCHEME,
+            store="" if self._config.instance_profile == NO_IDENTITY else SCHEME,
             self_termination=True,
             private_network=True,
             prices="AWS's spot price history and price list",
@@ -79,7 +79,7 @@ class AwsBackend:
         return [*Checks(self._client, self._network, self._images).findings(), *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
-        return Permissions(least_policy(self._config, store, partition_of(self._config.regions)), APPLY)
+        return Permissions(least_permissions(self._config, store, partition_of(self._config.regions)), APPLY)
 
     def offers(self, requirements: Requirements) -> list[Offer]:
         return self._market.find(requirements, self._network.subnets)
@@ -129,14 +129,14 @@ class AwsBackend:
         subnet = subnets.get(launch.offer.zone) if launch.offer.zone else next(iter(subnets.values()))
         if subnet is None:
             raise NoCapacity(f"there is no subnet in {launch.offer.zone}", cloud_code="NoSubnet")
-        images, groups = self._config.images, [self._network.group(region, subnet.vpc)]
+        images, groups = self._config.images, [self._network.ssh_group(region, subnet.vpc)]
         if launch.nodes > 1:
-            groups.append(self._network.mesh(region, subnet.vpc))
+            groups.append(self._network.nodes_group(region, subnet.vpc))
         return Place(
             image=self._images.find(region, images.gpu if launch.offer.machine.gpus else images.cpu),
             subnet=subnet,
             groups=tuple(groups),
-            profile=self._identity.profile(launch.store),
+            identity=self._identity.find(launch.store),
         )
 
     def _made_before(self, region: str, key: str) -> str:
@@ -156,28 +156,12 @@ class AwsBackend:
             if code == OTHER_PARAMETERS:
                 raise Unavailable(
                     f"{region} was asked for this machine before, in other words, and doesn't show it",
-                    cloud_code=code,
-                    cloud_message=refused.cloud_message,
+                    **refused.said,
                 ) from refused
         if code in VANISHED:
             self._network.forget(region)
-            raise Unavailable(refused.summary, cloud_code=code, cloud_message=refused.cloud_message) from refused
-        if place.profile and _is_about_profile(refused):
-            self._lack_of_profile(place.profile, refused)
+            raise Unavailable(refused.summary, **refused.said) from refused
+        if place.identity and is_about_identity(refused):
+            self._identity.forget()
+            raise lack_of_identity(place.identity, bool(self._config.instance_profile), refused) from refused
         raise refused
-
-    def _lack_of_profile(self, profile: str, refused: BackendError) -> None:
-        """A profile that was just made takes some seconds until EC2 has heard of it."""
-        words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-        if self._config.instance_profile:
-            raise InvalidConfiguration(
-                f"there is no instance profile {profile}", "name one that exists as `instance_profile`", **words
-            ) from refused
-        self._identity.forget()
-        raise Unavailable(f"EC2 hasn't heard of the instance profile {profile} yet", **words) from refused
-
-
-def _is_about_profile(refused: BackendError) -> bool:
-    return (
-        refused.cloud_code in ("InvalidParameterValue", "NoSuchEntity") and "profile" in refused.cloud_message.lower()
-    )

@@ -14,7 +14,7 @@ SCHEME = "s3"
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 # https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html (driver, Docker and NVIDIA's container toolkit are in it)
 DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
-NO_PROFILE = "none"
+NO_IDENTITY = "none"
 
 
 class Images(Frozen):

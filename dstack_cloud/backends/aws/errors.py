@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from botocore.parsers import ResponseParserError
 
 LOG_IN = "log in again (`aws sso login`, or new keys in ~/.aws), with the profile that the project names"
-ASK_FOR_POLICY = "`dstack config permissions aws` prints the least policy that works"
+ASK_FOR_PERMISSIONS = "`dstack config permissions aws` prints the least policy that works"
 ASK_FOR_QUOTA = "ask for more at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
 ENABLE = (
     "enable the region for the account (https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html)"
@@ -112,6 +112,7 @@ BROKEN = {"ConnectionError", "HTTPClientError", "ResponseParserError", "Response
 REGIONAL = frozenset(
     {"AuthFailure", "OptInRequired", "RegionDisabledException", "VPCIdNotSpecified", "DefaultVpcDoesNotExist"}
 )
+NO_PROFILE = ("InvalidParameterValue", "NoSuchEntity")
 THROTTLING = frozenset(code for code, (kind, _, _) in KNOWN.items() if kind is Throttled)
 
 _ACTION = re.compile(r"perform: ([a-z0-9-]+:[A-Za-z]+)")
@@ -145,7 +146,7 @@ def _meaning(code: str, message: str, status: int, operation: str) -> Entry:
         return KNOWN[code]
     if code in MISSING_PERMISSION or status == 403:
         found = _ACTION.search(message)
-        return NotAuthorized, f"the permission {found[1] if found else operation} is missing", ASK_FOR_POLICY
+        return NotAuthorized, f"the permission {found[1] if found else operation} is missing", ASK_FOR_PERMISSIONS
     if status >= 500 or status == 0:
         return Unavailable, "AWS failed", ""
     return InvalidConfiguration, f"AWS refused: {first_line(message)}", ""
@@ -170,3 +171,8 @@ def _broken(error: BotoCoreError | ResponseParserError, where: str) -> BackendEr
     if BROKEN & names:
         return Unavailable(f"no answer from AWS ({name}, {where}): {text}", **words)
     return InvalidConfiguration(f"AWS can't be asked ({name}, {where}): {text}", **words)
+
+
+def is_about_identity(refused: BackendError) -> bool:
+    """Whether the machine's identity is what isn't there."""
+    return refused.cloud_code in NO_PROFILE and "profile" in refused.cloud_message.lower()

@@ -7,38 +7,32 @@ from pathlib import Path
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import NO_IDENTITY, SCHEME, AzureConfig
+from dstack_cloud.backends.azure.errors import is_about_identity
 from dstack_cloud.backends.azure.offers import NAME, ZONES, Market
 from dstack_cloud.backends.azure.resources import ending, machine
 from dstack_cloud.backends.azure.resources.checks import Checks
 from dstack_cloud.backends.azure.resources.fleet import Fleet
 from dstack_cloud.backends.azure.resources.groups import Groups, is_region
-from dstack_cloud.backends.azure.resources.identity import Identity
+from dstack_cloud.backends.azure.resources.identity import Identity, lack_of_identity
 from dstack_cloud.backends.azure.resources.images import Catalogue
 from dstack_cloud.backends.azure.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.azure.resources.machine import Place
 from dstack_cloud.backends.azure.resources.network import Network
 from dstack_cloud.backends.azure.resources.operations import FOLLOW_SECONDS, Operations
-from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, least_role
+from dstack_cloud.backends.azure.resources.policy import OWNER_TAG, least_permissions
 from dstack_cloud.backends.azure.resources.quota import Quotas
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.domain.configuration import DEFAULT_PROJECT
 from dstack_cloud.domain.resources import Offer, Requirements
-from dstack_cloud.errors import BackendError, InvalidConfiguration, QuotaExceeded, Unavailable
+from dstack_cloud.errors import BackendError, QuotaExceeded, Unavailable
 
 APPLY = (
     "az role definition create --role-definition role.json, then "
     "az role assignment create --assignee LOGIN --role dstack-cloud --scope /subscriptions/SUBSCRIPTION"
 )
-NO_SUCH_IDENTITY = "FailedIdentityOperation"
 # what was found or made here before and isn't there any more
-VANISHED = (
-    "ResourceGroupNotFound",
-    "InvalidResourceReference",
-    NO_SUCH_IDENTITY,
-    "ResourceNotFound",
-    "NotFound",
-)
+VANISHED = ("ResourceGroupNotFound", "InvalidResourceReference", "ResourceNotFound", "NotFound")
 
 
 class AzureBackend:
@@ -92,7 +86,7 @@ class AzureBackend:
 
     def permissions(self, store: str) -> Permissions:
         """Raises BackendError where nobody says which subscription."""
-        return Permissions(least_role(self._config, self._client.subscription, store), APPLY)
+        return Permissions(least_permissions(self._config, self._client.subscription, store), APPLY)
 
     def prepare(self, store: str) -> str:
         """Ahead of the first launch: roles take minutes to have an effect."""
@@ -158,14 +152,13 @@ class AzureBackend:
 
     def _told(self, region: str, refused: BackendError) -> BackendError:
         """What was found or made before, and isn't there any more, is looked for anew by who asks again."""
-        words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-        if refused.cloud_code not in VANISHED:
+        about_identity = is_about_identity(refused)
+        if refused.cloud_code not in VANISHED and not about_identity:
             return refused
-        if refused.cloud_code == NO_SUCH_IDENTITY and self._config.identity:
-            hint = "name one that exists as `identity`, and that this login may give to machines"
-            return InvalidConfiguration(f"there is no identity {self._config.identity}", hint, **words)
         self._forget(region)
-        return Unavailable(refused.summary, **words)
+        if about_identity:
+            return lack_of_identity(self._config.identity, bool(self._config.identity), refused)
+        return Unavailable(refused.summary, **refused.said)
 
     def _forget(self, region: str) -> None:
         self._groups.forget(region)

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'dstack-cloud[azure]'"
 LOG_IN = "log in again (`az login`), or renew what `service_principal` names"
-ASK_FOR_ROLE = "`dstack config permissions azure` prints the least role that works"
+ASK_FOR_PERMISSIONS = "`dstack config permissions azure` prints the least role that works"
 LIST_REGIONS = "`az account list-locations -o table` shows them"
 ASK_FOR_QUOTA = "ask for more at https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas"
 SUBSCRIPTION = "`az account list -o table` shows those of your login: name one as `subscription`"
 REACTIVATE = "reactivate it (https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-disabled)"
 OWN_IMAGES = "set `images` to what every region in `regions` has"
+NO_SUCH_IDENTITY = "FailedIdentityOperation"
 
 KNOWN: dict[str, Entry] = {
     **entries(
@@ -102,7 +103,7 @@ KNOWN: dict[str, Entry] = {
         "ConcurrentUpdateError", "DiskIsBeingDetached",
     ),
     # what was just made isn't known everywhere yet: https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
-    **entries(Unavailable, "Azure hasn't heard of the identity yet", "", "PrincipalNotFound", "FailedIdentityOperation"),
+    **entries(Unavailable, "Azure hasn't heard of the identity yet", "", "PrincipalNotFound", NO_SUCH_IDENTITY),
     **entries(Unavailable, "Azure hasn't heard of the machines' role yet", "", "RoleDefinitionDoesNotExist"),
     **entries(
         InvalidConfiguration, "there is no such image there", OWN_IMAGES,
@@ -234,7 +235,7 @@ def _meaning(code: str, message: str, status: int) -> Entry:
         return InvalidConfiguration, f"the resource provider {name} isn't registered", f"az provider register -n {name}"
     if code in MISSING_PERMISSION or status == 403:
         found = _ACTION.search(message)
-        return NotAuthorized, f"the permission {found[1] if found else 'for this'} is missing", ASK_FOR_ROLE
+        return NotAuthorized, f"the permission {found[1] if found else 'for this'} is missing", ASK_FOR_PERMISSIONS
     if status == 401:
         return NotAuthorized, "Azure doesn't accept the login", LOG_IN
     if status == 429:
@@ -277,3 +278,8 @@ def _broken(error: AzureError, where: str) -> BackendError:
     name, text = type(error).__name__, str(error.message or error)
     words = {"cloud_code": name, "cloud_message": text}
     return Unavailable(f"no answer from Azure ({name}, {where}): {first_line(text)}", **words)
+
+
+def is_about_identity(refused: BackendError) -> bool:
+    """Whether the machine's identity is what isn't there."""
+    return refused.cloud_code == NO_SUCH_IDENTITY

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from dstack_cloud.backends.base import Finding
+from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
+
+log = logging.getLogger(__name__)
 
 
 class StoreAccess(Protocol):
@@ -31,6 +35,17 @@ class StoreAccess(Protocol):
         """Credentials for the objects below `prefixes`, and to read those below `reads`, that are good for so long (or as
         long as the cloud allows), in obstore's names; None: this store's can't be narrowed, or not by us. Raises StoreError."""
         ...
+
+
+def lent(url: str, ask: Callable[[], Mapping[str, str] | None]) -> Mapping[str, str] | None:
+    """What `StoreAccess.lend` gives, of what a cloud was asked for: who may not lend lends nothing. Raises StoreError."""
+    try:
+        return ask()
+    except NotAuthorized as refused:
+        log.warning("no short-lived credentials for %s: %s", url, refused.summary)
+        return None
+    except BackendError as wrong:
+        raise StoreError(f"no short-lived credentials for {url}: {wrong.summary}", wrong.hint) from wrong
 
 
 def is_in(store: str, scheme: str) -> bool:

@@ -11,19 +11,19 @@ from pathlib import Path
 from dstack_cloud.backends.base import Capabilities, Finding, Health, Launch, Observed, Owned
 from dstack_cloud.backends.base.questions import Permissions
 from dstack_cloud.backends.gcp.client import PATIENCE_SECONDS, GcpClient
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME, GcpConfig
-from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_account, translated
+from dstack_cloud.backends.gcp.config import NO_IDENTITY, SCHEME, GcpConfig
+from dstack_cloud.backends.gcp.errors import TAKEN, VANISHED, is_about_identity, translated
 from dstack_cloud.backends.gcp.offers import NAME, Market
 from dstack_cloud.backends.gcp.resources import ending, machine
 from dstack_cloud.backends.gcp.resources.checks import Checks
 from dstack_cloud.backends.gcp.resources.fleet import Fleet
-from dstack_cloud.backends.gcp.resources.identity import Identity, lack_of_account
+from dstack_cloud.backends.gcp.resources.identity import Identity, lack_of_identity
 from dstack_cloud.backends.gcp.resources.images import Catalogue
 from dstack_cloud.backends.gcp.resources.logins import QUESTIONNAIRE
 from dstack_cloud.backends.gcp.resources.machine import Place
 from dstack_cloud.backends.gcp.resources.network import Network
 from dstack_cloud.backends.gcp.resources.operations import Operations, refused_with
-from dstack_cloud.backends.gcp.resources.policy import least_role
+from dstack_cloud.backends.gcp.resources.policy import least_permissions
 from dstack_cloud.backends.gcp.resources.quota import Quotas
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.errors import BackendError, NoCapacity, Unavailable
@@ -75,7 +75,7 @@ class GcpBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        anonymous = self._config.service_account == NO_ACCOUNT
+        anonymous = self._config.service_account == NO_IDENTITY
         return Capabilities(
             containers=True,
             default_image=self._image,
@@ -94,13 +94,13 @@ class GcpBackend:
         return [*found, *self._market.findings()]
 
     def permissions(self, store: str) -> Permissions:
-        return Permissions(least_role(self._config, store), APPLY)
+        return Permissions(least_permissions(self._config, store), APPLY)
 
     def prepare(self, store: str) -> str:
         """Ahead of the first launch: what a service account may do takes minutes to have an effect."""
         if self._config.service_account:
             return ""
-        return f"the machines' service account {self._identity.account(store)} is there"
+        return f"the machines' service account {self._identity.find(store)} is there"
 
     def offers(self, requirements: Requirements) -> list[Offer]:
         if requirements.gpu is not None and requirements.gpu.count:
@@ -161,7 +161,7 @@ class GcpBackend:
             image=self._images.find(images.gpu if launch.offer.machine.gpus else images.cpu),
             subnet=region.subnet,
             tags=tuple(tags),
-            account=self._identity.account(launch.store),
+            identity=self._identity.find(launch.store),
         )
 
     def _after_refusal(self, ref: str, place: Place, refused: BackendError, *, begun: bool) -> str:
@@ -170,18 +170,16 @@ class GcpBackend:
             if ref not in self._discarded and self._fleet.has(ref):
                 return ref
             self._discard(ref)
-            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-            raise Unavailable(f"what an earlier try left at {ref} is in the way", **words) from refused
+            raise Unavailable(f"what an earlier try left at {ref} is in the way", **refused.said) from refused
         if begun:
             # Google tells of some failures when the machine, or its disk, is there already
             self._discard(ref)
-        if place.account and is_about_account(refused):
+        if place.identity and is_about_identity(refused):
             self._identity.forget()
-            raise lack_of_account(place.account, bool(self._config.service_account), refused) from refused
+            raise lack_of_identity(place.identity, bool(self._config.service_account), refused) from refused
         if VANISHED.search(refused.cloud_message):
             self._network.forget()
-            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
-            raise Unavailable(refused.summary, **words) from refused
+            raise Unavailable(refused.summary, **refused.said) from refused
         raise refused
 
     def _discard(self, ref: str) -> None:

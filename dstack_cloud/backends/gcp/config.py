@@ -15,7 +15,7 @@ SCHEME = "gs"
 UBUNTU = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
 # NVIDIA's driver, Docker and NVIDIA's container toolkit are in it: https://cloud.google.com/deep-learning-vm/docs/images
 DEEP_LEARNING = "deeplearning-platform-release/common-cu129-ubuntu-2204-nvidia-580"
-NO_ACCOUNT = "none"
+NO_IDENTITY = "none"
 # https://cloud.google.com/compute/docs/naming-resources
 IMAGE = re.compile(r"[a-z][-a-z0-9.:]*/[a-z]([-a-z0-9]*[a-z0-9])?")
 PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -75,6 +75,6 @@ class GcpConfig(CloudConfig):
     @field_validator("service_account")
     @classmethod
     def _is_an_account(cls, account: str) -> str:
-        if account and account != NO_ACCOUNT and "@" not in account:
-            raise ValueError(f"{account!r} is neither a service account's email nor {NO_ACCOUNT!r}")
+        if account and account != NO_IDENTITY and "@" not in account:
+            raise ValueError(f"{account!r} is neither a service account's email nor {NO_IDENTITY!r}")
         return account

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'dstack-cloud[gcp]'"
 LOG_IN = "log in again (`gcloud auth application-default login`), or name a service account's key file as `credentials`"
-ASK_FOR_ROLE = "`dstack config permissions gcp` prints the least role that works"
+ASK_FOR_PERMISSIONS = "`dstack config permissions gcp` prints the least role that works"
 ASK_FOR_QUOTA = "ask for more at https://console.cloud.google.com/iam-admin/quotas"
 NAME_PROJECT = "set `project` in the project's `gcp` settings (`gcloud projects list` shows them)"
 POLICY = "ask who keeps the organization's policies, or choose `regions`, `public_ip` or `images` that it allows"
@@ -208,7 +208,7 @@ def _by_kind(said: Said) -> Entry:
         found = PERMISSION.search(said.message)
         named = said.facts.get("permission") or (found[1] or found[2] if found else "")
         text = f"the permission {named} is missing" if named else f"not allowed: {first_line(said.message)}"
-        return NotAuthorized, text, ASK_FOR_ROLE
+        return NotAuthorized, text, ASK_FOR_PERMISSIONS
     if said.status == 401:
         return NotAuthorized, "the credentials aren't accepted", LOG_IN
     if said.status == 429:
@@ -267,6 +267,6 @@ def _by_status(status: int) -> str:
     )
 
 
-def is_about_account(refused: BackendError) -> bool:
+def is_about_identity(refused: BackendError) -> bool:
     """Whether the machine's identity is what isn't there."""
     return "SERVICE_ACCOUNT_NOT_FOUND" in refused.cloud_code or bool(ABOUT_ACCOUNT.search(refused.cloud_message))

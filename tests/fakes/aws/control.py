@@ -1,52 +1,33 @@
-"""How a test steers the emulated cloud from its own process: JSON over HTTP, below one path of the same endpoint."""
+"""How a test steers the emulated AWS, beside what `steering` has for all clouds."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
-from tests.fakes.aws.calls import Answer, App, Environ, StartResponse, as_json, send
+from tests.fakes.aws.calls import App, Environ, StartResponse, as_json, send
 from tests.fakes.aws.faults import Fault
 from tests.fakes.aws.world import TERMINATED, World, regions
-
-PATH = "/_control/"
-Json = dict[str, Any]
+from tests.fakes.steering import PATH, Json, Verb, Verbs
 
 
 class Control:
     """A WSGI application: its own paths, and everything else to `app`."""
 
     def __init__(self, app: App, world: World) -> None:
-        self._app, self._world = app, world
-        self._verbs: Mapping[str, Callable[[Json], Json | None]] = {
-            "fault": lambda asked: world.faults.add(Fault(**asked)),
-            "forgive": lambda asked: world.faults.clear(),
-            "settings": self._set,
+        self._app = app
+        more: dict[str, Verb] = {
             "interrupt": lambda asked: world.interrupt(asked["id"], asked["seconds"]),
             "kill": lambda asked: world.kill(asked["id"]),
-            "reset": lambda asked: world.reset(),
-            "state": lambda asked: state(world),
         }
+        self._verbs = Verbs(world, Fault, lambda: state(world), more)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
         if not path.startswith(PATH):
             return self._app(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        return send(self._do(path.removeprefix(PATH), json.loads(body or b"{}")), start_response)
-
-    def _do(self, verb: str, asked: Json) -> Answer:
-        if verb not in self._verbs:
-            return as_json({"error": f"there is no {verb}"}, 404)
-        try:
-            return as_json(self._verbs[verb](asked) or {})
-        except (TypeError, LookupError) as wrong:
-            return as_json({"error": repr(wrong)}, 400)
-
-    def _set(self, asked: Json) -> None:
-        self._world.settings = replace(self._world.settings, **asked)
+        return send(as_json(*self._verbs.do(path, body)), start_response)
 
 
 def state(world: World) -> Json:

@@ -1,10 +1,8 @@
-"""How a test steers the emulated cloud from its own process: JSON over HTTP, below one path of the same endpoint."""
+"""How a test steers the emulated Azure, beside what `steering` has for all clouds."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 from tests.fakes.azure import machines, network
@@ -15,8 +13,8 @@ from tests.fakes.azure.fleet import Fleet
 from tests.fakes.azure.groups import GROUP
 from tests.fakes.azure.launches import MACHINES
 from tests.fakes.azure.world import Life, World
+from tests.fakes.steering import PATH, Verb, Verbs
 
-PATH = "/_control/"
 HELD = {
     "disks": machines.DISKS,
     "interfaces": network.NICS,
@@ -33,36 +31,22 @@ class Control:
 
     def __init__(self, app: App, world: World) -> None:
         self._app, self._world, fleet = app, world, Fleet(world)
-        self._verbs: Mapping[str, Callable[[Json], Json | None]] = {
-            "fault": lambda asked: world.faults.add(Fault(**asked)),
-            "forgive": lambda asked: world.faults.clear(),
-            "settings": self._set,
+        more: dict[str, Verb] = {
             "interrupt": lambda asked: fleet.interrupt(asked["id"], asked["seconds"]),
             "kill": lambda asked: fleet.kill(asked["id"]),
             "stop": lambda asked: fleet.stopped_itself(fleet.find(asked["id"]).id),
             "principal": self._principal,
             "token": self._token,
-            "reset": lambda asked: world.reset(),
-            "state": lambda asked: state(world),
         }
+        self._verbs = Verbs(world, Fault, lambda: state(world), more)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
         if not path.startswith(PATH):
             return self._app(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        return send(self._do(path.removeprefix(PATH), json.loads(body or b"{}")), start_response)
-
-    def _do(self, verb: str, asked: Json) -> Answer:
-        if verb not in self._verbs:
-            return Answer(404, {"error": f"there is no {verb}"})
-        try:
-            return Answer(200, self._verbs[verb](asked) or {})
-        except (TypeError, LookupError) as wrong:
-            return Answer(400, {"error": repr(wrong)})
-
-    def _set(self, asked: Json) -> None:
-        self._world.settings = replace(self._world.settings, **asked)
+        answer, status = self._verbs.do(path, body)
+        return send(Answer(status, answer), start_response)
 
     def _principal(self, asked: Json) -> Json:
         """A client that may do certain things, at once."""

@@ -29,7 +29,7 @@ class GoogleCloud(EmulatedCloud):
 
     def key_file(self, email: str = OWNER) -> dict[str, str]:
         """The key of a service account, as it is downloaded; the owner's may everything."""
-        return self._ask("key", {"email": email})
+        return self._ask("key", {"email": email, "token_uri": f"{self.endpoint}/token"})
 
     def restricted(self, name: str, permissions: Sequence[str], condition: str = "") -> dict[str, str]:
         """The key of a new service account that may only this; `condition` is an expression of IAM's."""

@@ -1,19 +1,13 @@
-"""How a test steers the emulated cloud from its own process: JSON over HTTP, below one path of the same endpoint."""
+"""How a test steers the emulated Google Cloud, beside what `steering` has for all clouds."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from tests.fakes.gcp.faults import Fault
 from tests.fakes.gcp.fleet import DELETED, Life, is_spot
 from tests.fakes.gcp.places import PROJECT, path_of, region_of
 from tests.fakes.gcp.wire import Answer, App, Json, Refusal, Request, as_json
 from tests.fakes.gcp.world import World
-
-PATH = "/_control/"
-Verb = Callable[[Json], "Json | None"]
+from tests.fakes.steering import PATH, Verb, Verbs
 
 
 class Control:
@@ -21,33 +15,22 @@ class Control:
 
     def __init__(self, app: App, world: World) -> None:
         self._app, self._world = app, world
-        self._verbs: Mapping[str, Verb] = {
-            "fault": lambda asked: world.faults.add(Fault(**asked)),
-            "forgive": lambda asked: world.faults.clear(),
-            "settings": self._set,
+        more: dict[str, Verb] = {
             "interrupt": lambda asked: world.interrupt(asked["id"], asked["seconds"]),
             "kill": lambda asked: world.kill(asked["id"]),
             "bucket": lambda asked: world.make_bucket(asked["name"]),
             "account": self._account,
             "key": lambda asked: world.accounts.key_file(asked["email"], asked["token_uri"]),
             "expire": lambda asked: world.accounts.expire(),
-            "reset": lambda asked: world.reset(),
-            "state": lambda asked: state(world),
         }
+        self._verbs = Verbs(world, Fault, lambda: state(world), more)
 
     def __call__(self, request: Request) -> Answer | None:
         if not request.path.startswith(PATH):
             return self._app(request)
-        verb = request.path.removeprefix(PATH)
-        asked = {
-            **json.loads(request.body or b"{}"),
-            **({"token_uri": f"{request.base}/token"} if verb == "key" else {}),
-        }
-        if verb not in self._verbs:
-            return as_json({"error": f"there is no {verb}"}, 404)
         try:
-            return as_json(self._verbs[verb](asked) or {})
-        except (TypeError, LookupError, Refusal) as wrong:
+            return as_json(*self._verbs.do(request.path, request.body))
+        except Refusal as wrong:
             return as_json({"error": repr(wrong)}, 400)
 
     def _account(self, asked: Json) -> Json:
@@ -61,9 +44,6 @@ class Control:
             binding = {"role": role, "members": [f"serviceAccount:{account['email']}"], **condition}
             policies.project.bindings.append(binding)
         return {"email": account["email"]}
-
-    def _set(self, asked: Json) -> None:
-        self._world.settings = replace(self._world.settings, **asked)
 
 
 def state(world: World) -> Json:

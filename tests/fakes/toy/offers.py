@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, told_age
+from dstack_cloud.backends.base.region import ShelvedRegion
 from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.domain.resources import Machine
 from tests.fakes.toy.client import ToyClient
@@ -23,33 +24,20 @@ class Market(market.Market):
         super().__init__(NAME, TITLE, lambda: client.regions, lambda name: Region(client, name, folder / whose))
 
 
-class Region:
-    """Satisfies `base.market.Region`."""
-
+class Region(ShelvedRegion[dict[str, tuple[int, int]]]):
     def __init__(self, client: ToyClient, name: str, folder: Path) -> None:
-        self.name, self._client = name, client
-        self._types = Shelf(folder / f"{name}-types.json", self._read_types, fresh=DAY, usable=7 * DAY)
+        self._client = client
+        types = Shelf(folder / f"{name}-types.json", self._read_types, fresh=DAY, usable=7 * DAY)
         self._prices: Shelf[dict[str, float]] = Shelf(
             folder / f"{name}-prices.json", self._read_prices, fresh=DAY, usable=7 * DAY, otherwise={}
         )
-
-    def load(self) -> None:
-        self._types.get()
-        self._prices.get()
-
-    @property
-    def known(self) -> bool:
-        return self._types.age is not None and self._prices.age is not None
-
-    @property
-    def read_at(self) -> float | None:
-        return self._prices.read_at
+        super().__init__(name, types, prices=(self._prices,))
 
     def ages(self) -> str:
         return told_age(self._prices.age)
 
-    def types(self) -> dict[str, InstanceType]:
-        sizes = {name: Machine(cpu=cpu, memory=memory) for name, (cpu, memory) in self._types.get().items()}
+    def described(self, stock: dict[str, tuple[int, int]]) -> dict[str, InstanceType]:
+        sizes = {name: Machine(cpu=cpu, memory=memory) for name, (cpu, memory) in stock.items()}
         return {name: InstanceType(name, machine, spot=False, on_demand=True) for name, machine in sizes.items()}
 
     def candidates(

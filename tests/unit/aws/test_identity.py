@@ -21,7 +21,7 @@ def identity(config: AwsConfig, **settings: object) -> Identity:
 
 
 def test_machines_may_use_their_store_and_nothing_else(config: AwsConfig, cloud: MotoCloud) -> None:
-    name = identity(config).profile(STORE)
+    name = identity(config).find(STORE)
     iam = cloud.client("iam")
     profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
     assert [role["RoleName"] for role in profile["Roles"]] == [name]
@@ -34,11 +34,11 @@ def test_machines_may_use_their_store_and_nothing_else(config: AwsConfig, cloud:
 def test_the_profile_is_made_once_and_mended_where_its_making_broke_off(config: AwsConfig, cloud: MotoCloud) -> None:
     cloud.fail("AddRoleToInstanceProfile", "ServiceUnavailable", service="iam", times=3)
     with pytest.raises(Exception, match="AWS failed"):
-        identity(config).profile(STORE)
-    name = identity(config).profile(STORE)
-    assert identity(config).profile(STORE) == name
+        identity(config).find(STORE)
+    name = identity(config).find(STORE)
+    assert identity(config).find(STORE) == name
     assert cloud.calls("AddRoleToInstanceProfile", "iam") == 4
-    assert identity(config).profile("s3://other") != name
+    assert identity(config).find("s3://other") != name
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_profile_is_made_once_and_mended_where_its_making_broke_off(config: 
 def test_no_profile_is_made_where_none_is_needed(
     config: AwsConfig, cloud: MotoCloud, setting: str, store: str, profile: str
 ) -> None:
-    assert identity(config, instance_profile=setting).profile(store) == profile
+    assert identity(config, instance_profile=setting).find(store) == profile
     assert cloud.calls(service="iam") == 0
 
 
@@ -55,4 +55,4 @@ def test_a_profile_that_may_not_be_made(config: AwsConfig, cloud: MotoCloud) -> 
     words = "User: x is not authorized to perform: iam:CreateRole on resource: y"
     cloud.fail("CreateRole", "AccessDenied", service="iam", message=words)
     with pytest.raises(NotAuthorized, match="iam:CreateRole is missing"):
-        identity(config).profile(STORE)
+        identity(config).find(STORE)

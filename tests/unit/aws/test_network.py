@@ -52,9 +52,9 @@ def test_no_default_vpc(config: AwsConfig, cloud: MotoCloud) -> None:
 def test_one_group_that_opens_ssh_to_the_named_networks_only(config: AwsConfig, cloud: MotoCloud) -> None:
     here = network(config, ssh_from=("10.1.0.0/16", "192.0.2.7/32"))
     vpc = next(iter(here.subnets(REGION).values())).vpc
-    made = here.group(REGION, vpc)
-    assert here.group(REGION, vpc) == made
-    assert network(config, ssh_from=("10.1.0.0/16",)).group(REGION, vpc) == made
+    made = here.ssh_group(REGION, vpc)
+    assert here.ssh_group(REGION, vpc) == made
+    assert network(config, ssh_from=("10.1.0.0/16",)).ssh_group(REGION, vpc) == made
     (group,) = cloud.ec2().describe_security_groups(GroupIds=[made])["SecurityGroups"]
     (rule,) = group["IpPermissions"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 22, 22)
@@ -65,8 +65,8 @@ def test_one_group_that_opens_ssh_to_the_named_networks_only(config: AwsConfig, 
 def test_machines_that_work_together_reach_each_other_and_nobody_else_does(config: AwsConfig, cloud: MotoCloud) -> None:
     here = network(config)
     vpc = next(iter(here.subnets(REGION).values())).vpc
-    mesh = here.mesh(REGION, vpc)
-    assert mesh == network(config).mesh(REGION, vpc) != here.group(REGION, vpc)
+    mesh = here.nodes_group(REGION, vpc)
+    assert mesh == network(config).nodes_group(REGION, vpc) != here.ssh_group(REGION, vpc)
     (group,) = cloud.ec2().describe_security_groups(GroupIds=[mesh])["SecurityGroups"]
     (rule,) = group["IpPermissions"]
     assert (rule["IpProtocol"], rule["IpRanges"]) == ("-1", [])
@@ -76,7 +76,7 @@ def test_machines_that_work_together_reach_each_other_and_nobody_else_does(confi
 
 def test_by_default_only_this_computer_may_come(config: AwsConfig, cloud: MotoCloud) -> None:
     here = network(config)
-    made = here.group(REGION, next(iter(here.subnets(REGION).values())).vpc)
+    made = here.ssh_group(REGION, next(iter(here.subnets(REGION).values())).vpc)
     (group,) = cloud.ec2().describe_security_groups(GroupIds=[made])["SecurityGroups"]
     networks = [each["CidrIp"] for each in group["IpPermissions"][0]["IpRanges"]]
     assert networks == [f"{address_towards(cloud.endpoint)}/32"]
@@ -97,12 +97,12 @@ def authorize(cloud: MotoCloud, group: str, network: str, port: int, description
 def test_an_address_that_this_computer_had_before_is_closed(config: AwsConfig, cloud: MotoCloud) -> None:
     named = network(config, ssh_from=("10.1.0.0/16", "192.0.2.7/32"))
     vpc = next(iter(named.subnets(REGION).values())).vpc
-    group = named.group(REGION, vpc)
+    group = named.ssh_group(REGION, vpc)
     authorize(cloud, group, "192.0.2.9/32", 22, "dstack-cloud")
     authorize(cloud, group, "192.0.2.8/32", 22, "a colleague")
     authorize(cloud, group, "192.0.2.9/32", 443, "dstack-cloud")
     here, address = network(config), f"{address_towards(cloud.endpoint)}/32"
-    assert here.group(REGION, vpc) == group
+    assert here.ssh_group(REGION, vpc) == group
     assert opened(cloud, group).keys() == {"10.1.0.0/16", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32", address}
     (ssh,) = [
         rule
@@ -117,13 +117,13 @@ def test_an_address_that_comes_back_is_let_in_again(config: AwsConfig, cloud: Mo
     vpc = next(iter(here.subnets(REGION).values())).vpc
     for address in ("192.0.2.1/32", "192.0.2.2/32", "192.0.2.1/32"):
         here._own._known = (time.monotonic(), address)
-        assert opened(cloud, here.group(REGION, vpc)).keys() == {address}
+        assert opened(cloud, here.ssh_group(REGION, vpc)).keys() == {address}
 
 
 def test_an_earlier_address_that_may_not_be_closed_stops_nothing(config: AwsConfig, cloud: MotoCloud) -> None:
     here = network(config)
     vpc = next(iter(here.subnets(REGION).values())).vpc
-    authorize(cloud, here.group(REGION, vpc), "192.0.2.9/32", 22, "dstack-cloud")
+    authorize(cloud, here.ssh_group(REGION, vpc), "192.0.2.9/32", 22, "dstack-cloud")
     cloud.fail("RevokeSecurityGroupIngress", "UnauthorizedOperation")
     moved = network(config, ssh_from=("10.1.0.0/16",))
-    assert "10.1.0.0/16" in opened(cloud, moved.group(REGION, vpc))
+    assert "10.1.0.0/16" in opened(cloud, moved.ssh_group(REGION, vpc))

@@ -16,8 +16,8 @@ from dstack_cloud.backends.aws.resources.lending import S3Access
 from dstack_cloud.backends.aws.resources.policy import (
     LOOK,
     MAKE,
-    least_policy,
-    lent_policy,
+    least_permissions,
+    lent_permissions,
     partition_of,
     store_statements,
 )
@@ -69,7 +69,7 @@ def live(backend: AwsBackend) -> None:
 
 
 def test_the_least_policy_is_enough(backend: AwsBackend, config: AwsConfig, strict: MotoCloud) -> None:
-    permit(strict, least_policy(config, STORE))
+    permit(strict, least_permissions(config, STORE))
     live(backend)
     findings = backend.validate()
     assert all(finding.ok for finding in findings), findings
@@ -90,7 +90,7 @@ def test_the_least_policy_is_enough(backend: AwsBackend, config: AwsConfig, stri
 def test_less_is_not_enough_and_what_is_missing_is_named(
     backend: AwsBackend, config: AwsConfig, strict: MotoCloud, action: str
 ) -> None:
-    permit(strict, least_policy(config, STORE), but=action)
+    permit(strict, least_permissions(config, STORE), but=action)
     with pytest.raises(BackendError) as caught:
         live(backend)
     assert f"the permission {action} is missing" in caught.value.summary
@@ -100,7 +100,7 @@ def test_less_is_not_enough_and_what_is_missing_is_named(
 def test_validation_names_it_too_and_says_what_prints_the_policy(
     backend: AwsBackend, config: AwsConfig, strict: MotoCloud, action: str
 ) -> None:
-    permit(strict, least_policy(config, STORE), but=action)
+    permit(strict, least_permissions(config, STORE), but=action)
     found = backend.validate()
     wrong = [finding for finding in found if not finding.ok]
     assert any(f"the permission {action} is missing" in finding.text for finding in wrong)
@@ -114,7 +114,7 @@ def test_validation_names_it_too_and_says_what_prints_the_policy(
 def test_what_is_printed_is_for_these_settings_and_this_store(config: AwsConfig, tmp_path: Path) -> None:
     china = AwsBackend(config.model_copy(update={"regions": ("cn-north-1",)}), tmp_path, "me", "")
     least = china.permissions(STORE)
-    assert json.loads(least.document) == json.loads(least_policy(china._config, STORE, "aws-cn"))
+    assert json.loads(least.document) == json.loads(least_permissions(china._config, STORE, "aws-cn"))
     assert "arn:aws-cn:s3:::bucket/team/*" in least.document
     assert "put-user-policy" in least.apply
     assert [partition_of([region]) for region in ("us-gov-west-1", "eu-west-1")] == ["aws-us-gov", "aws"]
@@ -140,7 +140,7 @@ def test_lent_credentials_reach_their_prefixes_only() -> None:
 
 
 def test_a_star_in_a_name_is_no_wildcard() -> None:
-    document = json.loads(lent_policy("s3://bucket", ["runs/*/"]))
+    document = json.loads(lent_permissions("s3://bucket", ["runs/*/"]))
     assert document["Statement"][0]["Resource"] == ["arn:aws:s3:::bucket/runs/${*}/*"]
 
 
@@ -167,4 +167,4 @@ def test_who_may_not_lend_does_not(config: AwsConfig, cloud: MotoCloud) -> None:
 def test_the_documentation_shows_the_policy() -> None:
     page = (ROOT / "docs/reference/aws.md").read_text()
     shown = page.partition("```json\n")[2].partition("```")[0]
-    assert json.loads(shown) == json.loads(least_policy(AwsConfig(), "s3://my-bucket/team"))
+    assert json.loads(shown) == json.loads(least_permissions(AwsConfig(), "s3://my-bucket/team"))

@@ -12,7 +12,7 @@ import pytest
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import AzureConfig
-from dstack_cloud.backends.azure.resources.policy import least_role
+from dstack_cloud.backends.azure.resources.policy import least_permissions
 from dstack_cloud.backends.base import Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
@@ -27,7 +27,7 @@ def write_principal(path: Path, cloud: AzureCloud, client: str = "", secret: str
 
 def least(config: AzureConfig, cloud: AzureCloud, store: str = "") -> AzureConfig:
     """With a login that may do what `dstack config permissions azure` prints, and nothing else."""
-    role = json.loads(least_role(config, cloud.subscription, store))
+    role = json.loads(least_permissions(config, cloud.subscription, store))
     assert role["AssignableScopes"] == [f"/subscriptions/{cloud.subscription}"]
     client = cloud.add_client(*role["Actions"], data=role["DataActions"])
     path = Path(config.service_principal)

@@ -15,7 +15,7 @@ import pytest
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
 from dstack_cloud.backends.azure.resources.groups import short
-from dstack_cloud.backends.azure.resources.policy import needed_actions
+from dstack_cloud.backends.azure.resources.policy import needed_permissions
 from dstack_cloud.backends.base import Health, Launch
 from dstack_cloud.domain.resources import Requirements, SpotPolicy
 from dstack_cloud.errors import (
@@ -310,7 +310,7 @@ def test_an_address_that_changed_is_let_in(
 def test_the_least_role_is_enough_for_a_machines_whole_life(
     backend: AzureBackend, config: AzureConfig, spot: Launch, cloud: AzureCloud, tmp_path: Path
 ) -> None:
-    client = cloud.add_client(*needed_actions(config))
+    client = cloud.add_client(*needed_permissions(config))
     principal = write_principal(tmp_path / "least.json", cloud, client)
     least = AzureBackend(config.model_copy(update={"service_principal": principal}), tmp_path / "l", "me", "")
     assert [finding.text for finding in least.validate() if not finding.ok] == []
@@ -336,7 +336,7 @@ def test_the_least_role_is_enough_for_a_machines_whole_life(
 def test_less_than_the_least_role_is_not_enough(
     config: AzureConfig, launch: Launch, cloud: AzureCloud, tmp_path: Path, without: str
 ) -> None:
-    client = cloud.add_client(*(action for action in needed_actions(config) if action != without))
+    client = cloud.add_client(*(action for action in needed_permissions(config) if action != without))
     principal = write_principal(tmp_path / "less.json", cloud, client)
     less = AzureBackend(config.model_copy(update={"service_principal": principal}), tmp_path / "l", "me", "")
     with pytest.raises(NotAuthorized, match=re.escape(f"the permission {without} is missing")):

@@ -9,7 +9,7 @@ import pytest
 
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import NO_IDENTITY, AzureConfig
-from dstack_cloud.backends.azure.resources.policy import needed_actions
+from dstack_cloud.backends.azure.resources.policy import needed_permissions
 from dstack_cloud.backends.base import Finding, Launch
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
@@ -83,7 +83,7 @@ def wrong(backend: AzureBackend) -> list[tuple[str, str]]:
 def test_all_that_is_needed_has_a_line(backend: AzureBackend, config: AzureConfig) -> None:
     told = [finding.text for finding in backend.validate() if finding.ok]
     assert [text for text in told if text.startswith("permission ")] == [
-        f"permission {action}" for action in sorted(needed_actions(config))
+        f"permission {action}" for action in sorted(needed_permissions(config))
     ]
     for text in (
         "Microsoft.Compute is registered",

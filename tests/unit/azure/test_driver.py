@@ -10,7 +10,7 @@ import pytest
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import UBUNTU, AzureConfig, Images
 from dstack_cloud.backends.azure.resources.driver import GRACE_SECONDS, NAME
-from dstack_cloud.backends.azure.resources.policy import needed_actions
+from dstack_cloud.backends.azure.resources.policy import needed_permissions
 from dstack_cloud.backends.base import Health, Launch, Observed
 from dstack_cloud.domain.resources import GpuRequirement, Requirements
 from tests.fakes.azure.cloud import AzureCloud
@@ -105,7 +105,9 @@ def test_other_machines_have_nothing_to_do_with_it(
 
 
 def test_its_permissions_are_asked_for_only_where_it_is_needed() -> None:
-    needed = [set(needed_actions(AzureConfig(images=Images(gpu=urn)))) for urn in (UBUNTU, "microsoft-dsvm:a:b:latest")]
+    needed = [
+        set(needed_permissions(AzureConfig(images=Images(gpu=urn)))) for urn in (UBUNTU, "microsoft-dsvm:a:b:latest")
+    ]
     assert needed[0] - needed[1] == {
         f"Microsoft.Compute/virtualMachines/extensions/{verb}" for verb in ("read", "write")
     }

@@ -10,8 +10,8 @@ import pytest
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.backends.gcp.backend import GcpBackend
 from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.resources.lending import gs_access
-from dstack_cloud.backends.gcp.resources.policy import of_bucket, permissions
+from dstack_cloud.backends.gcp.resources.lending import store_access
+from dstack_cloud.backends.gcp.resources.policy import needed_permissions, of_bucket
 from tests.fakes.gcp import GoogleCloud
 from tests.unit.gcp.conftest import write_key
 
@@ -36,7 +36,7 @@ def test_each_permission_region_and_quota_has_a_line(config: GcpConfig, google: 
     found = findings(config, tmp_path, regions=both, instance_types=())
     assert all(each.ok for each in found)
     lines = [each.text for each in found]
-    assert set(permissions(config)) <= set(lines)
+    assert set(needed_permissions(config)) <= set(lines)
     for region in both:
         assert f"{region}: 24 CPUs (CPUS), 0 in use" in lines
         assert f"{region}: 8 CPUs of spot machines (PREEMPTIBLE_CPUS)" in lines
@@ -106,7 +106,7 @@ def test_a_region_whose_cpus_are_none(config: GcpConfig, google: GoogleCloud, tm
 
 def of_store(config: GcpConfig, google: GoogleCloud, folder: Path, granted: tuple[str, ...]) -> list[Finding]:
     key = write_key(folder, google.restricted(f"storer-{uuid.uuid4().hex[:6]}", granted))
-    return gs_access(config.model_copy(update={"credentials": key}), f"gs://{BUCKET}/team", {}).findings()
+    return store_access(config.model_copy(update={"credentials": key}), f"gs://{BUCKET}/team", {}).findings()
 
 
 def test_each_permission_of_the_store_has_a_line(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_each_permission_of_the_store_has_a_line(config: GcpConfig, google: Goog
 
 
 def test_a_bucket_that_is_not_there_and_a_store_elsewhere(config: GcpConfig) -> None:
-    missing = wrong(gs_access(config, "gs://no-such-bucket", {}).findings())
+    missing = wrong(store_access(config, "gs://no-such-bucket", {}).findings())
     assert missing.fix == "`gcloud storage buckets create gs://no-such-bucket`"
     elsewhere = config.model_copy(update={"endpoint": ""})
-    assert gs_access(elsewhere, "gs://b", {"base_url": "https://storage.example.com"}).findings() == []
+    assert store_access(elsewhere, "gs://b", {"base_url": "https://storage.example.com"}).findings() == []

@@ -9,7 +9,7 @@ from google.auth.exceptions import DefaultCredentialsError, RefreshError, Transp
 from dstack_cloud import errors
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import GcpConfig
-from dstack_cloud.backends.gcp.errors import Said, is_about_account, refusal, said_by, translated
+from dstack_cloud.backends.gcp.errors import Said, is_about_identity, refusal, said_by, translated
 
 HERE = "us-central1-a g2-standard-4 spot"
 
@@ -149,8 +149,8 @@ def test_an_account_that_is_not_there_is_known_by_its_words() -> None:
     words = (
         "The resource 'projects/p/serviceAccounts/a@p.iam.gserviceaccount.com' of type 'serviceAccount' was not found."
     )
-    assert is_about_account(refusal(Said("invalid", words, 400), HERE))
-    assert not is_about_account(refusal(Said("invalid", "something else", 400), HERE))
+    assert is_about_identity(refusal(Said("invalid", words, 400), HERE))
+    assert not is_about_identity(refusal(Said("invalid", "something else", 400), HERE))
 
 
 def answer(status: int, reason: str) -> GoogleAPICallError:

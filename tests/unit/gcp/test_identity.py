@@ -44,7 +44,7 @@ def test_machines_may_use_their_bucket_and_delete_their_own_kind_and_nothing_els
 ) -> None:
     google.make_bucket(BUCKET)
     store = f"gs://{BUCKET}/team"
-    email, kin = identity(config).account(store), kin_of(PREFIX, store)
+    email, kin = identity(config).find(store), kin_of(PREFIX, store)
     member = f"serviceAccount:{email}"
     assert email == f"{kin}@{PROJECT}.iam.gserviceaccount.com"
     (binding,) = [each for each in policy(config) if member in each["members"]]
@@ -64,7 +64,7 @@ def test_a_machine_deletes_itself_and_none_of_another_store(
     own, other = (
         backend.create(Launch(key=bucket, offer=offer, store=f"gs://{bucket}")) for bucket in (BUCKET, "another")
     )
-    key = google.key_file(backend._identity.account(f"gs://{BUCKET}"))
+    key = google.key_file(backend._identity.find(f"gs://{BUCKET}"))
     machine = GcpClient(config.model_copy(update={"credentials": write_key(tmp_path, key)})).instances()
     asked = {"project": PROJECT, "zone": offer.zone}
     with pytest.raises(Exception, match=r"compute\.instances\.delete"):
@@ -76,37 +76,37 @@ def test_a_machine_deletes_itself_and_none_of_another_store(
 def test_the_account_is_made_once_and_mended_where_its_making_broke_off(config: GcpConfig, google: GoogleCloud) -> None:
     google.fail("projects.setIamPolicy", "unavailable", service="cloudresourcemanager", times=1)
     with pytest.raises(Exception, match="Google Cloud failed"):
-        identity(config).account("")
+        identity(config).find("")
     before = len(policy(config))
-    email = identity(config).account("")
-    assert identity(config).account("file:///store") == email
+    email = identity(config).find("")
+    assert identity(config).find("file:///store") == email
     assert google.calls("projects.serviceAccounts.create", "iam") == 1
     assert len(policy(config)) == before + 1
 
 
 def test_somebody_else_who_changes_the_policy_meanwhile(config: GcpConfig, google: GoogleCloud) -> None:
     google.fail("projects.setIamPolicy", "aborted", service="cloudresourcemanager", status=409, times=2)
-    assert identity(config).account("")
+    assert identity(config).find("")
     assert google.calls("projects.setIamPolicy", "cloudresourcemanager") == 3
 
 
 def test_without_the_right_to_give_roles_machines_are_made_all_the_same(config: GcpConfig, google: GoogleCloud) -> None:
     google.fail("projects.getIamPolicy", "forbidden", service="cloudresourcemanager")
-    assert identity(config).account("")
+    assert identity(config).find("")
 
 
 @pytest.mark.parametrize(("setting", "email"), [("me@p.iam.gserviceaccount.com",) * 2, ("none", "")])
 def test_no_account_is_made_where_none_is_needed(
     config: GcpConfig, google: GoogleCloud, setting: str, email: str
 ) -> None:
-    assert identity(config, service_account=setting).account("gs://bucket") == email
+    assert identity(config, service_account=setting).find("gs://bucket") == email
     assert google.calls(service="iam") == 0
 
 
 def test_an_account_that_may_not_be_made(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
     key = google.restricted("looker", ["iam.serviceAccounts.get"])
     with pytest.raises(NotAuthorized, match=r"iam.serviceAccounts.create is missing"):
-        identity(config, credentials=write_key(tmp_path, key)).account("")
+        identity(config, credentials=write_key(tmp_path, key)).find("")
 
 
 def test_the_service_account_of_machines_is_made_once(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:

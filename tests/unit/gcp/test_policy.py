@@ -16,10 +16,10 @@ from dstack_cloud.backends.gcp.resources.policy import (
     MOST_RULES,
     OBJECT_USER,
     OBJECT_VIEWER,
-    boundary,
-    least_role,
+    least_permissions,
+    lent_permissions,
+    needed_permissions,
     own_machines,
-    permissions,
 )
 from dstack_cloud.domain.resources import Requirements
 from dstack_cloud.errors import BackendError, NotAuthorized
@@ -41,18 +41,18 @@ NEEDED = (
 
 
 def test_the_least_role_is_what_gcloud_takes() -> None:
-    role = yaml.safe_load(least_role(GcpConfig(), STORE))
-    assert role["includedPermissions"] == list(permissions(GcpConfig(), STORE))
+    role = yaml.safe_load(least_permissions(GcpConfig(), STORE))
+    assert role["includedPermissions"] == list(needed_permissions(GcpConfig(), STORE))
     assert "compute.instances.create" in role["includedPermissions"] and role["stage"] == "GA"
 
 
 def test_less_is_needed_where_less_is_done() -> None:
-    everything = set(permissions(GcpConfig(), STORE))
-    assert not any(each.startswith("storage.") for each in permissions(GcpConfig(), "s3://bucket"))
-    own = set(permissions(GcpConfig(service_account="me@p.iam.gserviceaccount.com"), STORE))
+    everything = set(needed_permissions(GcpConfig(), STORE))
+    assert not any(each.startswith("storage.") for each in needed_permissions(GcpConfig(), "s3://bucket"))
+    own = set(needed_permissions(GcpConfig(service_account="me@p.iam.gserviceaccount.com"), STORE))
     assert "iam.serviceAccounts.actAs" in own and "iam.serviceAccounts.create" not in own
     assert "storage.buckets.setIamPolicy" in everything - own
-    none = permissions(GcpConfig(service_account="none", public_ip=False))
+    none = needed_permissions(GcpConfig(service_account="none", public_ip=False))
     assert not any(each.startswith(("iam.", "resourcemanager.")) for each in none)
     assert "compute.subnetworks.useExternalIp" not in none
 
@@ -65,7 +65,7 @@ def test_a_machine_may_delete_those_of_its_kin_only() -> None:
 
 
 def test_lent_credentials_are_limited_to_their_prefixes() -> None:
-    made = boundary(STORE, ["runs/a-1/"], ["code/"])
+    made = lent_permissions(STORE, ["runs/a-1/"], ["code/"])
     assert made
     use, read = made["accessBoundary"]["accessBoundaryRules"]
     assert use["availableResource"] == "//storage.googleapis.com/projects/_/buckets/bucket"
@@ -77,18 +77,18 @@ def test_lent_credentials_are_limited_to_their_prefixes() -> None:
 
 
 def test_many_prefixes_share_rules_until_there_are_too_many() -> None:
-    some = boundary(STORE, [f"p{number}/" for number in range(6 * MOST_RULES)])
+    some = lent_permissions(STORE, [f"p{number}/" for number in range(6 * MOST_RULES)])
     assert some and len(some["accessBoundary"]["accessBoundaryRules"]) == MOST_RULES
     # https://cloud.google.com/iam/docs/conditions-overview: no more than twelve logical operators in one
     for rule in some["accessBoundary"]["accessBoundaryRules"]:
         assert rule["availabilityCondition"]["expression"].count("||") <= 12
-    assert boundary(STORE, [f"p{number}/" for number in range(6 * MOST_RULES + 1)]) is None
+    assert lent_permissions(STORE, [f"p{number}/" for number in range(6 * MOST_RULES + 1)]) is None
 
 
 @google_cloud
 def test_the_role_that_is_printed_is_for_the_settings_and_the_store(backend: GcpBackend, config: GcpConfig) -> None:
     least = backend.permissions("gs://bucket/team")
-    assert yaml.safe_load(least.document)["includedPermissions"] == list(permissions(config, "gs://bucket/team"))
+    assert yaml.safe_load(least.document)["includedPermissions"] == list(needed_permissions(config, "gs://bucket/team"))
     assert "storage.objects.create" in least.document
     assert "gcloud iam roles create" in least.apply
 
@@ -96,7 +96,7 @@ def test_the_role_that_is_printed_is_for_the_settings_and_the_store(backend: Gcp
 def with_least_role(google: GoogleCloud, config: GcpConfig, folder: Path, *lacks: str) -> GcpBackend:
     """One whose credentials have the least role, but for what it lacks."""
     settings = config.model_copy(update={"service_account": ""})
-    granted = [each for each in permissions(settings, REHEARSAL) if each not in lacks]
+    granted = [each for each in needed_permissions(settings, REHEARSAL) if each not in lacks]
     key = write_key(folder, google.restricted(f"least-{uuid.uuid4().hex[:6]}", granted))
     google.make_bucket(BUCKET)
     return GcpBackend(settings.model_copy(update={"credentials": key}), folder, uuid.uuid4().hex, "python:{python}")
@@ -130,7 +130,7 @@ def test_less_of_it_is_not(google: GoogleCloud, config: GcpConfig, tmp_path: Pat
 
 @google_cloud
 def test_it_is_enough_for_machines_that_work_together(config: GcpConfig, google: GoogleCloud, tmp_path: Path) -> None:
-    key = google.restricted("least", permissions(config))
+    key = google.restricted("least", needed_permissions(config))
     least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
     backend = GcpBackend(least, tmp_path, "least", "python:{python}")
     assert [finding for finding in backend.validate() if not finding.ok] == []
@@ -147,7 +147,7 @@ def test_it_is_enough_for_machines_that_work_together(config: GcpConfig, google:
 def test_a_permission_that_is_missing_is_named(
     config: GcpConfig, google: GoogleCloud, tmp_path: Path, lacking: str
 ) -> None:
-    key = google.restricted("lacking", [each for each in permissions(config) if each != lacking])
+    key = google.restricted("lacking", [each for each in needed_permissions(config) if each != lacking])
     least = config.model_copy(update={"credentials": write_key(tmp_path, key)})
     backend = GcpBackend(least, tmp_path, "least", "python:{python}")
     (finding,) = [finding for finding in backend.validate() if not finding.ok]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.offers import catalogue, prices
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, machine, told_age
+from dstack_cloud.backends.base.region import ShelvedRegion
 from dstack_cloud.backends.base.shelf import Shelf, digest
 
 NAME = "aws"
@@ -28,11 +28,8 @@ class Market(market.Market):
         super().__init__(NAME, TITLE, lambda: client.regions, lambda name: Region(client, name, folder / whose))
 
 
-class Region:
-    """Satisfies `base.market.Region`."""
-
+class Region(ShelvedRegion[catalogue.Types]):
     def __init__(self, client: AwsClient, name: str, folder: Path) -> None:
-        self.name = name
         few = bool(client.config.instance_types)
         self._types = Shelf(
             folder / f"{name}-types.json", lambda: catalogue.types(client, name), fresh=DAY, usable=7 * DAY
@@ -53,32 +50,14 @@ class Region:
             usable=30 * DAY,
             otherwise={},
         )
-        self._read: tuple[object, dict[str, InstanceType]] = (None, {})
-
-    def load(self) -> None:
-        with ThreadPoolExecutor(3) as pool:
-            waiting = [pool.submit(shelf.get) for shelf in (self._zones, self._spot, self._on_demand)]
-            self._types.get()
-            for each in waiting:
-                each.result()
-
-    @property
-    def known(self) -> bool:
-        return all(shelf.age is not None for shelf in (self._types, self._zones, self._spot, self._on_demand))
-
-    @property
-    def read_at(self) -> float | None:
-        return min((at for shelf in (self._spot, self._on_demand) if (at := shelf.read_at) is not None), default=None)
+        super().__init__(name, self._types, prices=(self._spot, self._on_demand), more=(self._zones,))
 
     def ages(self) -> str:
         on_demand = told_age(self._on_demand.age) if self._on_demand.get() else "unknown"
         return f"spot {told_age(self._spot.age)}, on demand {on_demand}"
 
-    def types(self) -> dict[str, InstanceType]:
-        data = self._types.get()
-        if self._read[0] is not data:
-            self._read = data, {name: _instance_type(name, each) for name, each in data.items()}
-        return self._read[1]
+    def described(self, stock: catalogue.Types) -> dict[str, InstanceType]:
+        return {name: _instance_type(name, each) for name, each in stock.items()}
 
     def candidates(
         self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]

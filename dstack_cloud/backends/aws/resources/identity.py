@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import TYPE_CHECKING
 
 from dstack_cloud.backends.aws.client import AwsClient
-from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME
+from dstack_cloud.backends.aws.config import NO_IDENTITY, SCHEME
 from dstack_cloud.backends.aws.errors import translated
-from dstack_cloud.backends.aws.resources.policy import ROLE_PREFIX, machine_policy, trust_policy
+from dstack_cloud.backends.aws.resources.policy import PREFIX, machine_policy, trust_policy
 from dstack_cloud.backends.base.access import is_in
-from dstack_cloud.errors import BackendError
+from dstack_cloud.backends.base.memory import Memory
+from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import TagTypeDef
@@ -26,25 +26,20 @@ class Identity:
 
     def __init__(self, client: AwsClient, installation: str, tags: list[TagTypeDef]) -> None:
         self._client, self._installation, self._tags = client, installation, tags
-        self._lock = threading.Lock()
-        self._made: dict[str, str] = {}
+        self._made = Memory[str, str]()
 
-    def profile(self, store: str) -> str:
+    def find(self, store: str) -> str:
         """The name of the instance profile for machines that use this store; "" where they get none."""
         configured = self._client.config.instance_profile
         if configured:
-            return "" if configured == NO_PROFILE else configured
+            return "" if configured == NO_IDENTITY else configured
         if not is_in(store, SCHEME):
             return ""
-        with self._lock:
-            if store not in self._made:
-                self._made[store] = self._ensure(store)
-            return self._made[store]
+        return self._made.get(store, lambda: self._ensure(store))
 
     def forget(self) -> None:
         """Looks again at the next launch: it may be gone, or its making was broken off."""
-        with self._lock:
-            self._made.clear()
+        self._made.forget()
 
     def partition(self) -> str:
         """ "aws", "aws-cn" or "aws-us-gov": what ARNs begin with."""
@@ -77,7 +72,7 @@ class Identity:
 
     def name_for(self, store: str) -> str:
         """One for each store of an installation; 64 characters are allowed."""
-        return f"{ROLE_PREFIX}{self._installation[:24]}-{hashlib.sha256(store.encode()).hexdigest()[:12]}"
+        return f"{PREFIX}{self._installation[:24]}-{hashlib.sha256(store.encode()).hexdigest()[:12]}"
 
 
 class _unless:  # noqa: N801 - reads as a statement
@@ -91,3 +86,12 @@ class _unless:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         return isinstance(error, BackendError) and error.cloud_code == self._code
+
+
+def lack_of_identity(profile: str, configured: bool, refused: BackendError) -> BackendError:
+    """A profile that was just made takes some seconds until EC2 has heard of it."""
+    if configured:
+        return InvalidConfiguration(
+            f"there is no instance profile {profile}", "name one that exists as `instance_profile`", **refused.said
+        )
+    return Unavailable(f"EC2 hasn't heard of the instance profile {profile} yet", **refused.said)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.errors import InvalidConfiguration
 
@@ -29,17 +28,11 @@ class Catalogue:
 
     def __init__(self, client: AwsClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._found: dict[tuple[str, str], tuple[float, Image]] = {}
+        self._found = Memory[tuple[str, str], Image](AGE_SECONDS)
 
     def find(self, region: str, name: str) -> Image:
         """`name` is an AMI's id or a parameter's name. Raises InvalidConfiguration where that region has none."""
-        with self._lock:
-            at, image = self._found.get((region, name), (0.0, None))
-            if image is None or time.monotonic() - at > AGE_SECONDS:
-                image = self._look(region, name)
-                self._found[region, name] = time.monotonic(), image
-            return image
+        return self._found.get((region, name), lambda: self._look(region, name))
 
     def _look(self, region: str, name: str) -> Image:
         where = f"{region} {name}"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.config import SCHEME, AwsConfig
 from dstack_cloud.backends.aws.errors import translated
-from dstack_cloud.backends.aws.resources.policy import lent_policy
-from dstack_cloud.backends.base.access import is_in
-from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
-
-log = logging.getLogger(__name__)
+from dstack_cloud.backends.aws.resources.policy import lent_permissions
+from dstack_cloud.backends.base.access import is_in, lent
 
 SESSION = "dstack-cloud"
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html and API_AssumeRole.html
@@ -48,18 +44,12 @@ class S3Access:
         """None where this session can't lend any: it may not, or it is itself short-lived and no `lend_role` is configured."""
         if not is_in(self.url, SCHEME) or self._is_elsewhere():
             return None
-        try:
-            return self._lent(prefixes, seconds, reads)
-        except NotAuthorized as refused:
-            log.warning("no short-lived credentials for %s: %s", self.url, refused.summary)
-            return None
-        except BackendError as wrong:
-            raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
+        return lent(self.url, lambda: self._lent(prefixes, seconds, reads))
 
     def _lent(self, prefixes: Sequence[str], seconds: int, reads: Sequence[str]) -> Mapping[str, str] | None:
         role = self._client.config.lend_role
         caller = self._identity()
-        policy = lent_policy(self.url, prefixes, caller.split(":")[1], reads=reads)
+        policy = lent_permissions(self.url, prefixes, caller.split(":")[1], reads=reads)
         if len(policy) > LONGEST_POLICY or (not role and ":user/" not in caller):
             return None
         sts = self._client.sts()
@@ -94,7 +84,7 @@ class S3Access:
         return self._caller
 
 
-def s3_access(config: AwsConfig, url: str, options: Mapping[str, str]) -> S3Access:
+def store_access(config: AwsConfig, url: str, options: Mapping[str, str]) -> S3Access:
     """What `options` leave out comes from the settings: the region, an emulator's endpoint."""
     known = {"region": config.regions[0]} if config.regions else {}
     if config.endpoint:

@@ -44,12 +44,12 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where and what a machine is made of. `groups` are security groups; `profile` is its identity's name, "" for none."""
+    """Where and what a machine is made of. `groups` are security groups; `identity` is an instance profile's name, "" for none."""
 
     image: Image
     subnet: Subnet
     groups: tuple[str, ...]
-    profile: str
+    identity: str
 
 
 def tags(values: Mapping[str, str]) -> list[TagTypeDef]:
@@ -87,8 +87,8 @@ def request(config: AwsConfig, installation: str, launch: Launch, place: Place) 
             {"ResourceType": "network-interface", "Tags": marks},
         ],
     }
-    if place.profile:
-        made["IamInstanceProfile"] = {"Name": place.profile}
+    if place.identity:
+        made["IamInstanceProfile"] = {"Name": place.identity}
     if launch.offer.spot:
         made["InstanceMarketOptions"] = {
             "MarketType": "spot",

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dstack_cloud.backends.aws.client import AwsClient
 from dstack_cloud.backends.aws.errors import translated
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.base.own_address import OwnAddress
 from dstack_cloud.errors import BackendError, InvalidConfiguration, Unavailable
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # they hardly ever change
-SUBNETS_AGE_SECONDS = 3600.0
+AGE_SECONDS = 3600.0
 SSH_PORT = 22
 # what a rule's description says of its network: learnt, so it goes when this computer has another; or named in `ssh_from`
 LEARNT, NAMED = "dstack-cloud", "dstack-cloud ssh_from"
@@ -40,19 +40,16 @@ class Network:
     def __init__(self, client: AwsClient, name: str, tags: list[TagTypeDef]) -> None:
         self._client, self._name, self._tags = client, name, tags
         self._lock = threading.Lock()
-        self._subnets: dict[str, tuple[float, Mapping[str, Subnet]]] = {}
+        self._subnets = Memory[str, Mapping[str, Subnet]](AGE_SECONDS)
         self._groups: dict[tuple[str, str, tuple[str, ...]], str] = {}
         self._meshes: dict[tuple[str, str], str] = {}
         self._own = OwnAddress(client.config.endpoint)
 
     def subnets(self, region: str) -> Mapping[str, Subnet]:
         """One subnet a zone. Raises InvalidConfiguration where there is none."""
-        found = self._subnets.get(region)
-        if found is None or time.monotonic() - found[0] > SUBNETS_AGE_SECONDS:
-            found = self._subnets[region] = time.monotonic(), self._look(region)
-        return found[1]
+        return self._subnets.get(region, lambda: self._look(region))
 
-    def group(self, region: str, vpc: str) -> str:
+    def ssh_group(self, region: str, vpc: str) -> str:
         """The id of the security group there: SSH from this computer, or from the configured networks, and nothing else."""
         allowed = self._client.config.ssh_from or (self._own.network(),)
         key = (region, vpc, allowed)
@@ -67,7 +64,7 @@ class Network:
                 self._groups[key] = made
             return self._groups[key]
 
-    def mesh(self, region: str, vpc: str) -> str:
+    def nodes_group(self, region: str, vpc: str) -> str:
         """The id of the security group there whose members reach each other at every port, and are reached by nobody else."""
         with self._lock:
             if (region, vpc) not in self._meshes:
@@ -83,14 +80,14 @@ class Network:
             return
         try:
             for vpc in sorted({subnet.vpc for subnet in self.subnets(region).values()}):
-                self.group(region, vpc)
+                self.ssh_group(region, vpc)
         except BackendError as refused:
             log.info("%s: %s", region, refused.summary)
 
     def forget(self, region: str) -> None:
         """What was found there isn't there any more."""
+        self._subnets.forget(lambda known: known == region)
         with self._lock:
-            self._subnets.pop(region, None)
             self._groups = {key: group for key, group in self._groups.items() if key[0] != region}
             self._meshes = {key: group for key, group in self._meshes.items() if key[0] != region}
 

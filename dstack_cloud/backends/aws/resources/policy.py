@@ -10,15 +10,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dstack_cloud.backends.aws.config import NO_PROFILE, SCHEME, AwsConfig
+from dstack_cloud.backends.aws.config import NO_IDENTITY, SCHEME, AwsConfig
 from dstack_cloud.backends.base.access import is_in, place_of
 
 OWNER_TAG = "dstack-owner"
 # every role and instance profile that is made here begins so
-ROLE_PREFIX = "dstack-"
+PREFIX = "dstack-"
 VERSION = "2012-10-17"
-# multipart uploads are S3's: s3:PutObject starts and completes them
-OBJECT_ACTIONS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 LOOK = (
     *("ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeInstanceTypeOfferings"),
@@ -35,11 +33,13 @@ MAKE_IDENTITY = (
     *("iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:TagInstanceProfile"),
     *("iam:CreateRole", "iam:PutRolePolicy", "iam:TagRole"),
 )
+# multipart uploads are S3's: s3:PutObject starts and completes them
+USE_STORE = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 Statement = dict[str, Any]
 
 
-def least_policy(config: AwsConfig, store: str = "", partition: str = "aws") -> str:
+def least_permissions(config: AwsConfig, store: str = "", partition: str = "aws") -> str:
     """The JSON of the smallest policy with which everything works; `store` is the home store's URL."""
     statements = [
         _allow("Look", LOOK, "*"),
@@ -71,7 +71,7 @@ def machine_policy(store: str, partition: str = "aws") -> str:
     return json.dumps({"Version": VERSION, "Statement": store_statements(store, [""], partition)})
 
 
-def lent_policy(store: str, prefixes: Sequence[str], partition: str = "aws", *, reads: Sequence[str] = ()) -> str:
+def lent_permissions(store: str, prefixes: Sequence[str], partition: str = "aws", *, reads: Sequence[str] = ()) -> str:
     """What short-lived credentials may do: use these prefixes of the store, and read at `reads`."""
     statements = store_statements(store, prefixes, partition, reads=reads)
     document = {"Version": VERSION, "Statement": statements}
@@ -102,22 +102,22 @@ def store_statements(
     listing = None if used == ["*"] else {"StringLike": {"s3:prefix": used + read}}
     reading = [_allow("ReadObjects", ["s3:GetObject"], [f"{arn}/{pattern}" for pattern in read])] if read else []
     return [
-        _allow("UseObjects", OBJECT_ACTIONS, [f"{arn}/{pattern}" for pattern in used]),
+        _allow("UseObjects", USE_STORE, [f"{arn}/{pattern}" for pattern in used]),
         *reading,
         _allow("ListObjects", ["s3:ListBucket"], arn, listing),
     ]
 
 
 def _identity(config: AwsConfig, store: str, partition: str) -> list[Statement]:
-    if config.instance_profile == NO_PROFILE or not (config.instance_profile or is_in(store, SCHEME)):
+    if config.instance_profile == NO_IDENTITY or not (config.instance_profile or is_in(store, SCHEME)):
         return []
-    name = "*" if config.instance_profile else f"{ROLE_PREFIX}*"
+    name = "*" if config.instance_profile else f"{PREFIX}*"
     role = f"arn:{partition}:iam::*:role/{name}"
     ec2 = {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}}
     passing = _allow("GiveMachinesTheirRole", ["iam:PassRole"], role, ec2)
     if config.instance_profile:
         return [passing]
-    places = [role, f"arn:{partition}:iam::*:instance-profile/{ROLE_PREFIX}*"]
+    places = [role, f"arn:{partition}:iam::*:instance-profile/{PREFIX}*"]
     return [_allow("MakeTheMachinesRole", MAKE_IDENTITY, places), passing]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.offers import catalogue, prices
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, HOUR, Candidate, InstanceType, candidate, machine, told_age
+from dstack_cloud.backends.base.region import ShelvedRegion
 from dstack_cloud.backends.base.shelf import Shelf, digest
 
 NAME = "azure"
@@ -54,11 +54,10 @@ class Market(market.Market):
             return self._made[name]
 
 
-class Region:
-    """Satisfies `base.market.Region`. Sizes change rarely; Azure changes its spot prices once a month, or a few times."""
+class Region(ShelvedRegion[catalogue.Types]):
+    """Sizes change rarely; Azure changes its spot prices once a month, or a few times."""
 
     def __init__(self, client: AzureClient, name: str, folder: Path) -> None:
-        self.name = name
         self._types = Shelf(
             folder / f"{name}-types.json", lambda: catalogue.types(client, name), fresh=DAY, usable=7 * DAY
         )
@@ -69,30 +68,13 @@ class Region:
             usable=7 * DAY,
             otherwise={},
         )
-        self._read: tuple[object, dict[str, InstanceType]] = (None, {})
-
-    def load(self) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self._prices.get)
-            self._types.get()
-            waiting.result()
-
-    @property
-    def known(self) -> bool:
-        return self._types.age is not None and self._prices.age is not None
-
-    @property
-    def read_at(self) -> float | None:
-        return self._prices.read_at
+        super().__init__(name, self._types, prices=(self._prices,))
 
     def ages(self) -> str:
         return told_age(self._prices.age) if self._prices.get() else "unknown"
 
-    def types(self) -> dict[str, InstanceType]:
-        data = self._types.get()
-        if self._read[0] is not data:
-            self._read = data, {name: _instance_type(name, each) for name, each in data.items()}
-        return self._read[1]
+    def described(self, stock: catalogue.Types) -> dict[str, InstanceType]:
+        return {name: _instance_type(name, each) for name, each in stock.items()}
 
     def candidates(
         self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]

@@ -13,7 +13,7 @@ from dstack_cloud.backends.azure.config import is_size
 from dstack_cloud.backends.azure.errors import ASK_FOR_QUOTA, LIST_REGIONS, REACTIVATE
 from dstack_cloud.backends.azure.resources.identity import ROLE_VERSION, ROLES
 from dstack_cloud.backends.azure.resources.images import Catalogue
-from dstack_cloud.backends.azure.resources.policy import lacking, needed_actions
+from dstack_cloud.backends.azure.resources.policy import lacking, needed_permissions
 from dstack_cloud.backends.azure.resources.quota import ALL, LOW_PRIORITY, Quota, Quotas
 from dstack_cloud.backends.base import Finding
 from dstack_cloud.errors import BackendError
@@ -75,7 +75,7 @@ class Checks:
         answer = self.client.call("GET", f"{scope}{ROLES}/permissions", ROLE_VERSION, where="permissions")
         config = self.client.config
         store = f"az://{config.storage_account}" if config.storage_account else ""
-        needed = sorted(needed_actions(config, store))
+        needed = sorted(needed_permissions(config, store))
         missing = set(lacking(needed, answer.get("value", [])))
         for action in needed:
             if action in missing:
@@ -125,7 +125,7 @@ class Checks:
     def _quotas(self, region: str) -> Iterator[Finding]:
         """Of all cores, of spot machines' and of each family with GPUs. 0 is wrong for what everybody uses, and for what the
         settings name."""
-        known, families = self.quotas.of(region), self.sizes.gpu_families(region)
+        known, families = self.quotas.of_region(region), self.sizes.gpu_families(region)
         needed = {ALL, *(families if self.client.config.instance_types else ())}
         for name in (ALL, LOW_PRIORITY, *sorted(families)):
             if name in known:

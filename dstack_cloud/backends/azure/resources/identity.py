@@ -8,7 +8,6 @@ Until then a machine's objects are carried by the server, and the server deletes
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
@@ -17,7 +16,8 @@ from dstack_cloud.backends.azure.errors import is_missing, translated
 from dstack_cloud.backends.azure.resources.groups import Groups
 from dstack_cloud.backends.azure.resources.policy import BLOB_ROLE, machine_role, name_of
 from dstack_cloud.backends.base.access import is_in, place_of
-from dstack_cloud.errors import BackendError, NotAuthorized
+from dstack_cloud.backends.base.memory import Memory
+from dstack_cloud.errors import BackendError, InvalidConfiguration, NotAuthorized, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +40,18 @@ class Identity:
 
     def __init__(self, client: AzureClient, groups: Groups) -> None:
         self._client, self._groups = client, groups
-        self._lock = threading.Lock()
-        self._made: dict[tuple[str, str], str] = {}
+        self._made = Memory[tuple[str, str], str]()
 
     def find(self, region: str, store: str) -> str:
         """Its resource id; "" where machines get none. `store` is the home store's URL. Raises BackendError."""
         configured = self._client.config.identity
         if configured:
             return "" if configured == NO_IDENTITY else configured
-        with self._lock:
-            if (region, store) not in self._made:
-                self._made[region, store] = self._ensure(region, store)
-            return self._made[region, store]
+        return self._made.get((region, store), lambda: self._ensure(region, store))
 
     def forget(self, region: str) -> None:
         """Looks again at the next launch: it may be gone, or its making was broken off."""
-        with self._lock:
-            self._made = {key: made for key, made in self._made.items() if key[0] != region}
+        self._made.forget(lambda known: known[0] == region)
 
     def _ensure(self, region: str, store: str) -> str:
         self._groups.ensure(region)
@@ -66,9 +61,8 @@ class Identity:
             self._assign(principal, self._groups.id(region), self._role(region), region)
             self._let_into_store(principal, store, region)
         except NotAuthorized as refused:
-            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
             raise NotAuthorized(
-                f"the machines' identity can't be made: {refused.summary}", ASK_AN_OWNER, **words
+                f"the machines' identity can't be made: {refused.summary}", ASK_AN_OWNER, **refused.said
             ) from refused
         return id
 
@@ -118,3 +112,11 @@ class Identity:
         with translated(f"{region} {account}"):
             found = list(self._client.resources().resources.list(filter=wanted))
         return next((str(each.id) for each in found if str(each.name).lower() == account.lower()), "")
+
+
+def lack_of_identity(identity: str, configured: bool, refused: BackendError) -> BackendError:
+    """An identity that was just made takes some seconds until all of Azure has heard of it."""
+    if configured:
+        hint = "name one that exists as `identity`, and that this login may give to machines"
+        return InvalidConfiguration(f"there is no identity {identity}", hint, **refused.said)
+    return Unavailable(refused.summary, **refused.said)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.config import UBUNTU, UBUNTU_HPC, lacks_driver
 from dstack_cloud.backends.azure.errors import OWN_IMAGES, translated
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.errors import InvalidConfiguration
 
@@ -41,8 +40,7 @@ class Catalogue:
 
     def __init__(self, client: AzureClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._found: dict[tuple[str, str], tuple[float, Image]] = {}
+        self._found = Memory[tuple[str, str], Image](AGE_SECONDS)
 
     def find(self, region: str, name: str) -> Image:
         """`name` is a URN or a resource id. Raises InvalidConfiguration where that region has none."""
@@ -55,12 +53,7 @@ class Catalogue:
 
     def look(self, region: str, urn: str) -> Image:
         """The same of a URN that may not be there."""
-        with self._lock:
-            at, image = self._found.get((region, urn), (0.0, None))
-            if image is None or time.monotonic() - at > AGE_SECONDS:
-                image = self._look(region, urn)
-                self._found[region, urn] = time.monotonic(), image
-            return image
+        return self._found.get((region, urn), lambda: self._look(region, urn))
 
     def _look(self, region: str, urn: str) -> Image:
         asked = _reference(urn)

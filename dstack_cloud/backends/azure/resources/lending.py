@@ -44,7 +44,7 @@ class BlobAccess:
         return None
 
 
-def blob_access(config: AzureConfig, url: str, options: Mapping[str, str]) -> BlobAccess:
+def store_access(config: AzureConfig, url: str, options: Mapping[str, str]) -> BlobAccess:
     """What `options` leave out comes from the settings: the storage account, an emulator's endpoint. Raises ConfigurationError."""
     merged = dict(options)
     if config.storage_account and not set(ACCOUNT_OPTIONS) & merged.keys():

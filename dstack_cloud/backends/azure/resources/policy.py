@@ -72,7 +72,7 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 USE_STORE = (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete", f"{_BLOBS}/add/action")
 
 
-def needed_actions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
+def needed_permissions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
     """What the user's login must be allowed to do; `store` is the home store's URL."""
     own_images = any(image.startswith("/") for image in (config.images.cpu, config.images.gpu))
     driver = INSTALL_DRIVER if config.images.lack_driver else ()
@@ -84,13 +84,13 @@ def needed_actions(config: AzureConfig, store: str = "") -> tuple[str, ...]:
     return (*machines, *GIVE_IDENTITY, *MAKE_IDENTITY, *(FIND_STORE if is_in(store, SCHEME) else ()))
 
 
-def least_role(config: AzureConfig, subscription: str, store: str = "") -> str:
+def least_permissions(config: AzureConfig, subscription: str, store: str = "") -> str:
     """The JSON of the smallest role with which everything works, as `az role definition create` takes it."""
     role = {
         "Name": "dstack-cloud",
         "IsCustom": True,
         "Description": "Machines that dstack-cloud makes for jobs",
-        "Actions": sorted(needed_actions(config, store)),
+        "Actions": sorted(needed_permissions(config, store)),
         "NotActions": [],
         "DataActions": sorted(USE_STORE) if is_in(store, SCHEME) else [],
         "NotDataActions": [],

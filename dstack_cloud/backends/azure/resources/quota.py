@@ -6,14 +6,13 @@ https://learn.microsoft.com/azure/virtual-machines/quotas
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dstack_cloud.backends.azure.client import AzureClient
 from dstack_cloud.backends.azure.errors import ASK_FOR_QUOTA, translated
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.domain.resources import Offer
 from dstack_cloud.errors import BackendError, QuotaExceeded
 
@@ -41,24 +40,16 @@ class Quotas:
 
     def __init__(self, client: AzureClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._read: dict[str, tuple[float, dict[str, Quota]]] = {}
+        self._read = Memory[str, dict[str, Quota]](AGE_SECONDS)
 
-    def of(self, region: str) -> dict[str, Quota]:
+    def of_region(self, region: str) -> dict[str, Quota]:
         """{name in lower case: quota}. Raises BackendError."""
-        with self._lock:
-            at, known = self._read.get(region, (0.0, None))
-            if known is None or time.monotonic() - at > AGE_SECONDS:
-                with translated(f"quotas of {region}"):
-                    found = [each.as_dict() for each in self._client.compute().usage.list(region)]
-                known = {quota.name.lower(): quota for quota in (_quota(each) for each in found)}
-                self._read[region] = time.monotonic(), known
-            return known
+        return self._read.get(region, lambda: self._read_region(region))
 
     def check(self, offer: Offer, family: str) -> None:
         """Raises QuotaExceeded where the machine wouldn't fit. Who may not read quotas hears of them from Azure."""
         try:
-            known = self.of(offer.region)
+            known = self.of_region(offer.region)
         except BackendError:
             return
         for quota in _concerned(known, offer, family):
@@ -70,6 +61,11 @@ class Quotas:
                     cloud_code="QuotaExceeded",
                     scope="" if quota.name.lower() in (ALL, LOW_PRIORITY) else "type",
                 )
+
+    def _read_region(self, region: str) -> dict[str, Quota]:
+        with translated(f"quotas of {region}"):
+            found = [each.as_dict() for each in self._client.compute().usage.list(region)]
+        return {quota.name.lower(): quota for quota in (_quota(each) for each in found)}
 
 
 def _concerned(known: dict[str, Quota], offer: Offer, family: str) -> Iterator[Quota]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dstack_cloud.backends.base import market
 from dstack_cloud.backends.base.market import DAY, Candidate, InstanceType, candidate, machine, told_age
+from dstack_cloud.backends.base.region import ShelvedRegion
 from dstack_cloud.backends.base.shelf import Shelf, digest
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.kinds import SPOT_ONLY, USUAL, family, is_bare_metal
@@ -56,37 +56,17 @@ class Market(market.Market):
         return self._types.setdefault(region, shelf)
 
 
-class Region:
-    """Satisfies `base.market.Region`."""
-
+class Region(ShelvedRegion[catalogue.Zones]):
     def __init__(self, name: str, types: Shelf[catalogue.Zones], price_list: Shelf[prices.Prices]) -> None:
-        self.name = name
+        super().__init__(name, types, prices=(price_list,))
         self._types, self._prices = types, price_list
-        self._read: tuple[object, dict[str, InstanceType]] = (None, {})
-
-    def load(self) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self._prices.get)
-            self._types.get()
-            waiting.result()
-
-    @property
-    def known(self) -> bool:
-        return self._types.age is not None and self._prices.age is not None
-
-    @property
-    def read_at(self) -> float | None:
-        return self._prices.read_at
 
     def ages(self) -> str:
         return told_age(self._prices.age) if self._prices.get().get(self.name) else "unknown"
 
-    def types(self) -> dict[str, InstanceType]:
-        data = self._types.get()
-        if self._read[0] is not data:
-            sizes = {name: each for there in data.values() for name, each in there.items()}
-            self._read = data, {name: _instance_type(name, each) for name, each in sizes.items()}
-        return self._read[1]
+    def described(self, stock: catalogue.Zones) -> dict[str, InstanceType]:
+        sizes = {name: each for there in stock.values() for name, each in there.items()}
+        return {name: _instance_type(name, each) for name, each in sizes.items()}
 
     def candidates(
         self, names: Collection[str], zones: Collection[str], kinds: Collection[bool]

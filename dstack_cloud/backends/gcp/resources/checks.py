@@ -14,7 +14,7 @@ from dstack_cloud.backends.gcp.kinds import GPUS as GPU_KINDS
 from dstack_cloud.backends.gcp.kinds import is_meant
 from dstack_cloud.backends.gcp.resources.images import Catalogue
 from dstack_cloud.backends.gcp.resources.network import Network
-from dstack_cloud.backends.gcp.resources.policy import MACHINE_ROLE, permissions
+from dstack_cloud.backends.gcp.resources.policy import MACHINE_ROLE, needed_permissions
 from dstack_cloud.backends.gcp.resources.quota import GPUS, Quota, Quotas
 from dstack_cloud.errors import BackendError
 
@@ -73,7 +73,7 @@ class Checks:
 
     def _permissions(self) -> Iterator[Finding]:
         # those of the store are told with the store: they are the bucket's
-        wanted = permissions(self.client.config)
+        wanted = needed_permissions(self.client.config)
         given: set[str] = set()
         try:
             for start in range(0, len(wanted), AT_ONCE):

@@ -12,13 +12,13 @@ account with those that they already share their objects with.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from dstack_cloud.backends.base.access import is_in, place_of
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.gcp.client import GcpClient
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME
+from dstack_cloud.backends.gcp.config import NO_IDENTITY, SCHEME
 from dstack_cloud.backends.gcp.errors import NOT_FOUND, TAKEN
 from dstack_cloud.backends.gcp.resources.machine import kin_of
 from dstack_cloud.backends.gcp.resources.policy import (
@@ -46,24 +46,20 @@ class Identity:
 
     def __init__(self, client: GcpClient, prefix: str) -> None:
         self._client, self._prefix = client, prefix
-        self._lock = threading.Lock()
-        self._made: dict[str, str] = {}
+        self._made = Memory[str, str]()
 
-    def account(self, store: str) -> str:
+    def find(self, store: str) -> str:
         """The email of the identity of machines that use this store; "" where they get none."""
         configured = self._client.config.service_account
         if configured:
-            return "" if configured == NO_ACCOUNT else configured
+            return "" if configured == NO_IDENTITY else configured
         kin = kin_of(self._prefix, store)
-        with self._lock:
-            if kin not in self._made:
-                self._made[kin] = self._ensure(kin, place_of(store)[0] if is_in(store, SCHEME) else "")
-            return self._made[kin]
+        bucket = place_of(store)[0] if is_in(store, SCHEME) else ""
+        return self._made.get(kin, lambda: self._ensure(kin, bucket))
 
     def forget(self) -> None:
         """Looks again at the next launch: it may be gone."""
-        with self._lock:
-            self._made.clear()
+        self._made.forget()
 
     def _ensure(self, kin: str, bucket: str) -> str:
         email = f"{kin}@{self._client.project}.iam.gserviceaccount.com"
@@ -124,9 +120,8 @@ class Identity:
                 return
             except BackendError as refused:
                 if "does not exist" in refused.cloud_message:
-                    words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
                     raise Unavailable(
-                        "the machines' new service account isn't known everywhere yet", **words
+                        "the machines' new service account isn't known everywhere yet", **refused.said
                     ) from refused
                 if refused.cloud_code not in CONFLICTS or attempt == TRIES - 1:
                     raise
@@ -157,11 +152,10 @@ def _covers(binding: Policy, wanted: Policy) -> bool:
     )
 
 
-def lack_of_account(account: str, configured: bool, refused: BackendError) -> BackendError:
+def lack_of_identity(account: str, configured: bool, refused: BackendError) -> BackendError:
     """An account that was just made takes some seconds until Compute Engine has heard of it."""
-    words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
     if configured:
         return InvalidConfiguration(
-            f"there is no service account {account}", "name one that exists as `service_account`", **words
+            f"there is no service account {account}", "name one that exists as `service_account`", **refused.said
         )
-    return Unavailable(f"Compute Engine hasn't heard of the service account {account} yet", **words)
+    return Unavailable(f"Compute Engine hasn't heard of the service account {account} yet", **refused.said)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.base.settings import GIB
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import NOT_FOUND, translated
@@ -32,17 +31,11 @@ class Catalogue:
 
     def __init__(self, client: GcpClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._found: dict[str, tuple[float, Image]] = {}
+        self._found = Memory[str, Image](AGE_SECONDS)
 
     def find(self, name: str) -> Image:
         """`name` is PROJECT/FAMILY or PROJECT/IMAGE. Raises InvalidConfiguration where there is none of it."""
-        with self._lock:
-            at, image = self._found.get(name, (0.0, None))
-            if image is None or time.monotonic() - at > AGE_SECONDS:
-                image = self._look(name)
-                self._found[name] = time.monotonic(), image
-            return image
+        return self._found.get(name, lambda: self._look(name))
 
     def _look(self, name: str) -> Image:
         project, _, short = name.partition("/")

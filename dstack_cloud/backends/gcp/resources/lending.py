@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from dstack_cloud.backends.base import Finding
-from dstack_cloud.backends.base.access import is_in, place_of
+from dstack_cloud.backends.base.access import is_in, lent, place_of
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import SCHEME, GcpConfig
 from dstack_cloud.backends.gcp.errors import NOT_FOUND
-from dstack_cloud.backends.gcp.resources.policy import boundary, of_bucket
-from dstack_cloud.errors import BackendError, NotAuthorized, StoreError
-
-log = logging.getLogger(__name__)
+from dstack_cloud.backends.gcp.resources.policy import lent_permissions, of_bucket
+from dstack_cloud.errors import BackendError
 
 # obstore's name for where another server than Google's is
 BASE_URL = "base_url"
@@ -46,16 +43,10 @@ class GsAccess:
         """For as long as the server's own token is good, an hour at most: https://cloud.google.com/iam/docs/downscoping-short-lived-credentials
 
         None where there are more prefixes than can be named, or these credentials may not be narrowed."""
-        rules = boundary(self.url, prefixes, reads)
+        rules = lent_permissions(self.url, prefixes, reads)
         if not is_in(self.url, SCHEME) or rules is None or self.foreign:
             return None
-        try:
-            return {"token": self._client.narrowed_token(rules)}
-        except NotAuthorized as refused:
-            log.warning("no short-lived credentials for %s: %s", self.url, refused.summary)
-            return None
-        except BackendError as wrong:
-            raise StoreError(f"no short-lived credentials for {self.url}: {wrong.summary}", wrong.hint) from wrong
+        return lent(self.url, lambda: {"token": self._client.narrowed_token(rules)})
 
     def findings(self) -> list[Finding]:
         """https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions"""
@@ -84,7 +75,7 @@ class GsAccess:
         return not place.endswith(GOOGLE)
 
 
-def gs_access(config: GcpConfig, url: str, options: Mapping[str, str]) -> GsAccess:
+def store_access(config: GcpConfig, url: str, options: Mapping[str, str]) -> GsAccess:
     """What `options` leave out comes from the settings: an emulator's endpoint."""
     known = {BASE_URL: config.endpoint} if config.endpoint else {}
     merged = {**known, **options}

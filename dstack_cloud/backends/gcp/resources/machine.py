@@ -43,13 +43,13 @@ DOWN = ("TERMINATED", "STOPPED", "SUSPENDING", "SUSPENDED")
 
 @dataclass(frozen=True)
 class Place:
-    """Where and what a machine is made of. `tags` are those that firewall rules aim at; `account` is its identity's email, ""
+    """Where and what a machine is made of. `tags` are those that firewall rules aim at; `identity` is an account's email, ""
     for none."""
 
     image: Image
     subnet: str
     tags: tuple[str, ...]
-    account: str
+    identity: str
 
 
 def prefix_of(installation: str) -> str:
@@ -107,8 +107,8 @@ def request(config: GcpConfig, installation: str, launch: Launch, place: Place) 
     if accelerator:
         place_of_it = f"zones/{zone}/acceleratorTypes/{accelerator}"
         made["guest_accelerators"] = [{"accelerator_type": place_of_it, "accelerator_count": count}]
-    if place.account:
-        made["service_accounts"] = [{"email": place.account, "scopes": [SCOPE]}]
+    if place.identity:
+        made["service_accounts"] = [{"email": place.identity, "scopes": [SCOPE]}]
     return made
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.base.own_address import OwnAddress
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import NOT_FOUND, TAKEN, translated
@@ -24,7 +24,7 @@ AGE_SECONDS = 3600.0
 # what making or changing a rule may take
 RULE_SECONDS = 60.0
 SSH_PORT = "22"
-SHOW_REGIONS = "`gcloud compute regions list` shows those that there are"
+LIST_REGIONS = "`gcloud compute regions list` shows those that there are"
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,13 @@ class Network:
     def __init__(self, client: GcpClient, operations: Operations, prefix: str) -> None:
         self._client, self._operations, self._prefix = client, operations, prefix
         self._lock = threading.Lock()
-        self._regions: dict[str, tuple[float, Region]] = {}
+        self._regions = Memory[str, Region](AGE_SECONDS)
         self._rules: dict[str, tuple[str, ...]] = {}
         self._own = OwnAddress(client.config.endpoint)
 
     def region(self, name: str) -> Region:
         """Raises InvalidConfiguration where the network has no subnet there, or there is no such region."""
-        found = self._regions.get(name)
-        if found is None or time.monotonic() - found[0] > AGE_SECONDS:
-            found = self._regions[name] = time.monotonic(), self._look(name)
-        return found[1]
+        return self._regions.get(name, lambda: self._look(name))
 
     def zones(self, region: str) -> tuple[str, ...]:
         return self.region(region).zones
@@ -82,8 +79,8 @@ class Network:
 
     def forget(self) -> None:
         """What was found or made there isn't there any more."""
+        self._regions.forget()
         with self._lock:
-            self._regions.clear()
             self._rules.clear()
 
     def _name(self, purpose: str, *more: str) -> str:
@@ -114,9 +111,8 @@ class Network:
         except BackendError as refused:
             if refused.cloud_code not in NOT_FOUND:
                 raise
-            words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
             raise InvalidConfiguration(
-                f"there is no region {region}", SHOW_REGIONS, scope="region", **words
+                f"there is no region {region}", LIST_REGIONS, scope="region", **refused.said
             ) from refused
         return tuple(sorted(str(link).rpartition("/")[2] for link in found.zones))
 
@@ -169,11 +165,10 @@ def _tcp(port: str) -> Mapping[str, object]:
 
 
 def _explained(refused: BackendError, network: str) -> BackendError:
-    words = {"cloud_code": refused.cloud_code, "cloud_message": refused.cloud_message}
     if refused.cloud_code in NOT_FOUND:
-        return InvalidConfiguration(f"the project has no network {network}", _make_network(network), **words)
+        return InvalidConfiguration(f"the project has no network {network}", _make_network(network), **refused.said)
     if refused.cloud_code in TAKEN:
-        return Unavailable(refused.summary, **words)
+        return Unavailable(refused.summary, **refused.said)
     return refused
 
 

@@ -113,8 +113,7 @@ class Operations:
         except BackendError as wrong:
             if wrong.retryable:
                 return None
-            words = {"cloud_code": wrong.cloud_code, "cloud_message": wrong.cloud_message}
-            raise Unavailable(f"what becomes of it can't be read: {wrong.summary}", wrong.hint, **words) from wrong
+            raise Unavailable(f"what becomes of it can't be read: {wrong.summary}", wrong.hint, **wrong.said) from wrong
 
 
 def refused_with(operation: Operation, where: str) -> BackendError | None:

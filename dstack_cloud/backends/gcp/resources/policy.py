@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dstack_cloud.backends.base.access import is_in, place_of
-from dstack_cloud.backends.gcp.config import NO_ACCOUNT, SCHEME, GcpConfig
+from dstack_cloud.backends.gcp.config import NO_IDENTITY, SCHEME, GcpConfig
 
 LOOK = (
     *("compute.instances.get", "compute.instances.list", "compute.disks.list", "compute.zoneOperations.get"),
@@ -59,12 +59,12 @@ MOST_RULES, MOST_PREFIXES = 10, 6
 Rule = dict[str, Any]
 
 
-def permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
+def needed_permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
     """All that the credentials of the settings must be allowed in the project; `store` is the home store's URL."""
     needed = [*LOOK, *MAKE, *END]
     if config.public_ip:
         needed += PUBLIC
-    if config.service_account != NO_ACCOUNT:
+    if config.service_account != NO_IDENTITY:
         needed += GIVE_IDENTITY
     if not config.service_account:
         needed += MAKE_IDENTITY
@@ -74,14 +74,14 @@ def permissions(config: GcpConfig, store: str = "") -> tuple[str, ...]:
 
 
 def of_bucket(config: GcpConfig) -> tuple[str, ...]:
-    """Those of `permissions` that a home store on Cloud Storage needs, in its bucket."""
+    """Those of `needed_permissions` that a home store on Cloud Storage needs, in its bucket."""
     return tuple(sorted(USE_STORE if config.service_account else (*USE_STORE, *LET_INTO_STORE)))
 
 
-def least_role(config: GcpConfig, store: str = "") -> str:
+def least_permissions(config: GcpConfig, store: str = "") -> str:
     """The smallest role with which everything works, as `gcloud iam roles create dstackCloud --project=… --file=…` takes it."""
     lines = ["title: dstack-cloud", "stage: GA", "includedPermissions:"]
-    return "\n".join((*lines, *(f"- {each}" for each in permissions(config, store)), ""))
+    return "\n".join((*lines, *(f"- {each}" for each in needed_permissions(config, store)), ""))
 
 
 def own_machines(kin: str) -> str:
@@ -91,7 +91,7 @@ def own_machines(kin: str) -> str:
     return f'resource.type == "compute.googleapis.com/Instance" && {name}.startsWith("{kin}-")'
 
 
-def boundary(store: str, prefixes: Sequence[str], reads: Sequence[str] = ()) -> Rule | None:
+def lent_permissions(store: str, prefixes: Sequence[str], reads: Sequence[str] = ()) -> Rule | None:
     """A Credential Access Boundary: use these prefixes of the store, and read at `reads`. A prefix is what keys begin with. None:
     there are more of them than one can name."""
     rules = [*_rules(store, prefixes, OBJECT_USER), *_rules(store, reads, OBJECT_VIEWER)]

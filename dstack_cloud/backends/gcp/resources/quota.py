@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from dstack_cloud.backends.base.memory import Memory
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.errors import ALL_REGIONS, ASK_FOR_QUOTA, translated
 from dstack_cloud.errors import BackendError, InvalidConfiguration
@@ -27,21 +26,11 @@ class Quotas:
 
     def __init__(self, client: GcpClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._project: tuple[float, Mapping[str, Quota]] = (0.0, {})
+        self._read = Memory[str, Mapping[str, Quota]](AGE_SECONDS)
 
     def of_project(self) -> Mapping[str, Quota]:
         """By metric, of all regions together. Raises BackendError."""
-        with self._lock:
-            at, found = self._project
-            if not found or time.monotonic() - at > AGE_SECONDS:
-                with translated("quotas of the project"):
-                    described = self._client.projects().get(
-                        request={"project": self._client.project}, **self._client.reading
-                    )
-                found = _by_metric(described.quotas)
-                self._project = time.monotonic(), found
-            return found
+        return self._read.get("", self._read_project)
 
     def of_region(self, region: str) -> Mapping[str, Quota]:
         """By metric. Raises BackendError."""
@@ -62,6 +51,11 @@ class Quotas:
                 f"{ALL_REGIONS}{ASK_FOR_QUOTA}",
                 cloud_code="QUOTA_EXCEEDED",
             )
+
+    def _read_project(self) -> Mapping[str, Quota]:
+        request = {"project": self._client.project}
+        with translated("quotas of the project"):
+            return _by_metric(self._client.projects().get(request=request, **self._client.reading).quotas)
 
 
 def _by_metric(quotas: Iterable[Any]) -> dict[str, Quota]:
