@@ -104,7 +104,7 @@ class Screen:
             from dstack_cloud.cli.ports import Ports
 
             self._ports = self._ports or Ports(self._access, self._tell)
-            self._ports.open(job["id"])
+            self._ports.open(job["id"], job["attempt"])
         elif self._ports is not None and JobStatus(job["status"]).finished:
             self._ports.close(job["id"])
 

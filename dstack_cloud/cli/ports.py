@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from dstack_cloud.api.locations import state_folder
@@ -36,11 +36,15 @@ class Ports:
         self._tell = tell
         self._ways = Ways(state_folder())
         self._jobs: dict[str, _JobPorts] = {}
+        self._attempts: dict[str, int] = {}
 
-    def open(self, job: str) -> None:
-        """Returns at once; again is no error."""
-        if job not in self._jobs:
-            self._jobs[job] = _JobPorts(job, self._access, self._tell, self._ways)
+    def open(self, job: str, attempt: int) -> None:
+        """Returns at once; again is no error. What a job goes on with on another machine is served where it was before."""
+        before = self._jobs.get(job)
+        if before is None or self._attempts[job] != attempt:
+            self.close(job)
+            self._jobs[job] = _JobPorts(job, self._access, self._tell, self._ways, before.here if before else {})
+            self._attempts[job] = attempt
             self._jobs[job].start()
 
     def close(self, job: str | None = None) -> None:
@@ -78,8 +82,13 @@ class _Closed(Exception):
 
 
 class _JobPorts(threading.Thread):
-    def __init__(self, job: str, access: Access, tell: Callable[[str], None], ways: Ways) -> None:
+    """`here`: by the program's own port, the one of this computer that has served it."""
+
+    def __init__(
+        self, job: str, access: Access, tell: Callable[[str], None], ways: Ways, here: Mapping[int, int]
+    ) -> None:
         super().__init__(name=f"ports-{job}", daemon=True)
+        self.here = dict(here)
         self._job = job
         self._access = access
         self._tell = tell
@@ -140,12 +149,14 @@ class _JobPorts(threading.Thread):
     def _way(self, view: AccessView, port: AccessPort) -> _Way:
         """Raises HostKeyMismatch, and SshError where no port is free here."""
         app, page, wanted, target = port["app"], port["page"], port["local"], port["target"]
+        first = self.here.get(app, wanted)
         if view["endpoint"]:
-            served = self._patiently(lambda: self._to_machine(view["endpoint"], trust_in(view), wanted, target))
+            served = self._patiently(lambda: self._to_machine(view["endpoint"], trust_in(view), first, target))
         elif target == wanted:
             return _Way(app, page, wanted, wanted, tunnel.to_this_computer(target))
         else:
-            served = tunnel.Tunnel(wanted, tunnel.to_this_computer(target))
+            served = tunnel.Tunnel(first, tunnel.to_this_computer(target))
+        self.here[app] = served.port
         with self._lock:
             closed = self._closed.is_set()
             self._tunnels.append(served)

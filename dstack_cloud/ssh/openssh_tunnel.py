@@ -45,7 +45,7 @@ class OpenSshTunnel:
         try:
             self._config = self._folder / "config"
             openssh.write_hosts(self._config, [_NAME], endpoint, trust)
-            self.port, self._process = self._first(local_port)
+            self.port = self._first(local_port)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -56,15 +56,16 @@ class OpenSshTunnel:
         """Stops listening and breaks what runs through it."""
         with self._lock:
             self._closed.set()
-            process = self._process
-        _end(process)
+            self._process.kill()
         self._keeper.join()
+        _end(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _first(self, wanted: int) -> tuple[int, subprocess.Popen[bytes]]:
+    def _first(self, wanted: int) -> int:
         for port in free_ports(wanted):
             with contextlib.suppress(PortTaken):
-                return port, self._connect(port)
+                self._connect(port)
+                return port
         raise SshError("no port is free on this computer", "close programs that hold many connections")
 
     def _keep(self) -> None:
@@ -75,20 +76,18 @@ class OpenSshTunnel:
             if self._closed.wait(pause):
                 return
             try:
-                fresh = self._connect(self.port)
+                self._connect(self.port)
+                pause = FIRST_PAUSE
             except SshError:
                 pause = min(2 * pause, LONGEST_PAUSE)
-                continue
-            with self._lock:
-                self._process, pause = fresh, FIRST_PAUSE
-                closed = self._closed.is_set()
-            if closed:
-                _end(fresh)
 
-    def _connect(self, port: int) -> subprocess.Popen[bytes]:
-        """A client that is connected and listens."""
-        with (self._folder / "complaints").open("wb") as complaints:
-            process = subprocess.Popen(
+    def _connect(self, port: int) -> None:
+        """Until the client is connected and listens. Whoever closes the tunnel meanwhile ends it, too: a machine that has died
+        answers nothing."""
+        with self._lock, (self._folder / "complaints").open("wb") as complaints:
+            if self._closed.is_set():
+                raise SshError("the tunnel is closed")
+            self._process = process = subprocess.Popen(
                 self._command(port),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -99,7 +98,7 @@ class OpenSshTunnel:
         timer.start()
         try:
             if process.stdout is not None and process.stdout.readline() == _READY:
-                return process
+                return
         finally:
             timer.cancel()
         _end(process)
