@@ -212,6 +212,25 @@ def test_a_port_is_told_of_when_its_program_answers_and_gone_at_the_end(stage: S
             socket.create_connection(("127.0.0.1", here))
 
 
+def test_a_job_that_goes_on_elsewhere_is_served_where_it_was_before(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wanted = taken.getsockname()[1]
+        process, urls = started(), []
+        assert process.stderr
+        for attempt in (1, 2):
+            stage.access = [views.access(local=wanted, target=(program := free_port()))]
+            with serving_hello(program):
+                view = views.run()
+                view["jobs"][0]["attempt"] = attempt
+                stage.run(view)
+                urls.append(read_until(process.stderr.fileno(), f"({wanted} is taken here)\n").splitlines()[-1])
+            # the first machine is lost, and with it what listened there
+            stage.run(views.run("pending"))
+        assert urls[0] == urls[1]
+        stage.run(views.run("done", 0))
+        assert finish(process)[0] == 0
+
+
 def test_a_machine_that_does_not_answer_is_told_of(stage: Stage) -> None:
     pair = keys.generate()
     stage.access = [
