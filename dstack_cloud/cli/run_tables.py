@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dstack_cloud.cli.output import age, count, duration, hourly, money, print_drawn, size, table
-from dstack_cloud.domain.refusals import text_of, words_of
+from dstack_cloud.domain.refusals import OUT_OF_REACH, text_of, words_of
 from dstack_cloud.domain.variables import as_options
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _job_lines(job: JobView) -> Iterator[str]:
     for instance in job["instances"]:
         price = "price unknown" if instance["price"] is None else hourly(instance["price"])
         yield f"          attempt {instance['attempt']}: {_place(instance)}, {price}, {_ending(instance)}"
-        if instance["wrong"] not in ("", instance["ending"]):
-            yield f"            {text_of(instance['wrong'])}"
+        if said := _trouble(instance):
+            yield f"            {text_of(said)}"
 
 
 def needs_text(job: JobView) -> str:
@@ -202,6 +202,13 @@ def launch_note(instance: InstanceView) -> str:
     if instance["status"] == "refused":
         return f"{_place(instance)}: {words_of(instance['wrong'])}"
     if instance["ending"] in ("interrupted", "lost", "mute"):
-        said = "" if instance["wrong"] == instance["ending"] else f" ({instance['wrong']})"
+        said = f" ({trouble})" if (trouble := _trouble(instance)) else ""
         return f"attempt {instance['attempt']} on {_place(instance)}: {instance['ending']}{said}"
     return ""
+
+
+def _trouble(instance: InstanceView) -> str:
+    """What was noticed of it, unless it is in its ending already. One that has ended well, or was taken back, is out of reach for that."""
+    expected = instance["ending"] == "interrupted" or (instance["ending"], instance["status"]) == ("", "terminated")
+    known = instance["wrong"] == instance["ending"] or (expected and instance["wrong"].startswith(OUT_OF_REACH))
+    return "" if known else instance["wrong"]

@@ -20,6 +20,9 @@ PLACED = frozenset({"NotAuthorized", "InvalidConfiguration", "Unavailable"})
 # these pass by themselves, so that trying again later makes sense
 PASSING = frozenset({"NoCapacity", "QuotaExceeded", "Throttled", "Unavailable"})
 
+# how what is noted of a machine begins that doesn't answer any more
+OUT_OF_REACH = "unreachable since"
+
 
 def code_of(wrong: str) -> str:
     return wrong.partition(":")[0]

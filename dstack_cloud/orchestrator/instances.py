@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dstack_cloud import errors
 from dstack_cloud.backends.base import Health, Observed
-from dstack_cloud.domain.refusals import code_of
+from dstack_cloud.domain.refusals import OUT_OF_REACH, code_of
 from dstack_cloud.domain.runs import Instance, Job
 from dstack_cloud.domain.states import Ending, InstanceStatus, JobStatus, check_instance
 from dstack_cloud.orchestrator import plan, together, turns
@@ -249,7 +249,7 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
         couriers.stop(instance.id)
         _end(world, instance, Ending.LOST, f"unreachable for {unreachable:.0f} s")
     elif unreachable:
-        wrong = instance.wrong or f"unreachable since {clock_text(now)}"
+        wrong = instance.wrong or f"{OUT_OF_REACH} {clock_text(now)}"
         world.save_instance(replace(instance, wrong=wrong), next_check_in=min(2.0, world.timing.poll))
     else:
         kept = replace(instance, wrong="") if instance.wrong else instance

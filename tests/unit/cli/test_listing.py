@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
+from dstack_cloud.domain.refusals import OUT_OF_REACH
 from tests.unit.cli import views
 from tests.unit.cli.conftest import Backstage, Result
 
@@ -46,6 +49,20 @@ def test_ps_verbose(server: Backstage, dstack: Call) -> None:
         "            none left here",
         "          attempt 2: sandbox/small in here, $0.50/h, busy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "told"),
+    [("", "terminated", False), ("interrupted", "terminated", False), ("lost", "terminated", True), ("", "busy", True)],
+)
+def test_out_of_reach_is_told_of_machines_that_should_be_there(
+    server: Backstage, dstack: Call, ending: str, status: str, told: bool
+) -> None:
+    view = views.run("done", 0)
+    found = {**views.instance(), "ending": ending, "status": status, "wrong": f"{OUT_OF_REACH} 02:30 UTC"}
+    view["jobs"][0]["instances"] = [found]
+    server.answers["GET /runs"] = [view]
+    assert (f"            {OUT_OF_REACH} 02:30 UTC" in lines(dstack("ps", "-v").out)) is told
 
 
 def test_ps_without_runs(server: Backstage, dstack: Call) -> None:
