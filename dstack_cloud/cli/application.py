@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -106,9 +107,28 @@ def _usage_error(error: Exception, program: str) -> UsageError:
     option = getattr(error, "option_name", None)
     if option and type(error).__name__ == "NoSuchOption":
         return _no_such_option(str(option), getattr(error, "possibilities", None), context, path)
+    if wrong := _wrong_number(error):
+        return UsageError(wrong, f"`{path} --help` shows its usage")
     message = error.format_message() if hasattr(error, "format_message") else message
     text = message.rstrip(".")
     return UsageError(text[:1].lower() + text[1:], f"`{path} --help` shows its usage")
+
+
+def _wrong_number(error: Exception) -> str:
+    """In plain words: the library speaks of ranges."""
+    parameter = getattr(error, "param", None)
+    kind = getattr(parameter, "type", None)
+    name = str(getattr(kind, "name", ""))
+    if parameter is None or not name.startswith(("int", "float")) or not isinstance(error, typer.BadParameter):
+        return ""
+    option = parameter.opts[-1] if parameter.param_type_name == "option" else parameter.human_readable_name
+    least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+    bounds = (
+        f" from {least} to {most}" if None not in (least, most) else f", {least} or more" if least is not None else ""
+    )
+    given = re.match(r"'?(.*?)'? is not (?:a valid|in the range)", error.message, re.DOTALL)
+    found = f", found `{given[1]}`" if given else ""
+    return f"`{option}` must be {'a whole number' if name.startswith('int') else 'a number'}{bounds}{found}"
 
 
 def _no_such_option(option: str, possibilities: list[str] | None, context: object, path: str) -> UsageError:

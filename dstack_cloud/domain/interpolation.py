@@ -98,11 +98,23 @@ def refusal(name: str | None, known: Iterable[str]) -> UsageError | None:
             f"`${{{{ {name} }}}}` can't stand here",
             "secrets may stand in `commands`, `setup`, `env` and `registry_auth`",
         )
+    if meant := _meant_secret(name):
+        return ConfigurationError(f"`${{{{ {name} }}}}` names nothing that is known", meant)
     exist = "what exists: " + ", ".join(f"`${{{{ {each} }}}}`" for each in sorted(names))
     near = difflib.get_close_matches(form(name.lower()), {form(each): each for each in names}, 1, 0.6)
     spelled = next((each for each in names if near and form(each) == near[0]), None)
     hint = f"did you mean `${{{{ {spelled} }}}}`? {exist}" if spelled else exist
     return ConfigurationError(f"`${{{{ {name} }}}}` names nothing that is known", hint)
+
+
+def _meant_secret(name: str) -> str:
+    """What to write, where the name is nearly that of a secret."""
+    space, dot, secret = name.partition(".")
+    if not difflib.get_close_matches(space.lower(), ["secrets"], 1, 0.75):
+        return ""
+    if dot and _SECRET.fullmatch(f"secrets.{secret}"):
+        return f"did you mean `${{{{ secrets.{secret} }}}}`?"
+    return "name the secret: `${{ secrets.NAME }}`; `dstack secrets list` shows those that there are"
 
 
 def named(match: re.Match[str]) -> str | None:

@@ -10,6 +10,7 @@ from dstack_cloud.domain.names import is_run_name
 from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Dependency
 from dstack_cloud.domain.parsing.problems import Problem, nearest, shown
+from dstack_cloud.domain.providers.places import place_of
 from dstack_cloud.domain.runs import Job, Need, node_name
 from dstack_cloud.errors import ConfigurationError, NotFound
 
@@ -35,14 +36,14 @@ def pipeline(workflows: Sequence[Workflow], target: Workflow) -> list[Workflow]:
         for other in _run_first(by_name[name]):
             if other not in by_name:
                 text, hint = _missing(other, by_name[name], by_name)
-                raise NotFound(text + _place(by_name[name]), hint)
+                raise NotFound(text + place_of(by_name[name]), hint)
             yield other
 
     try:
         return [by_name[name] for name in _walk(target.name, needed)]
     except _Circle as circle:
         text, hint = _circle(circle.names)
-        raise ConfigurationError(text, hint + _place(by_name[circle.names[-1]])) from None
+        raise ConfigurationError(text, hint + place_of(by_name[circle.names[-1]])) from None
 
 
 def unplannable(workflows: Sequence[Workflow]) -> list[Problem]:
@@ -96,7 +97,7 @@ def check_node_names(workflows: Sequence[Workflow]) -> None:
         for node in range(1, workflow.nodes):
             if (name := node_name(workflow.name, node)) in names:
                 raise ConfigurationError(
-                    f"node {node} of `{workflow.name}` would be called `{name}`, as another workflow is{_place(workflow)}",
+                    f"node {node} of `{workflow.name}` would be called `{name}`, as another workflow is{place_of(workflow)}",
                     "rename one of the two",
                 )
 
@@ -120,10 +121,6 @@ def _missing(name: str, workflow: Workflow, known: Collection[str]) -> tuple[str
             f"of a run the outputs have a name by a tag: `dstack tag {name} TAG`, and `:TAG` in `deps`; {there}",
         )
     return text, f"did you mean `{near}`? {there}" if near else there
-
-
-def _place(workflow: Workflow) -> str:
-    return f" ({workflow.file}:{workflow.line})" if workflow.file else ""
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Drafting:
             if dependency.how == "run":
                 depends.append((dependency.workflow or "", dependency.workflow or ""))
             else:
-                need = results.find_dependency(self.context, self.project, dependency, workflow.name)
+                need = results.find_dependency(self.context, self.project, dependency, workflow)
                 fixed[need.given] = need
                 depends.append((need.given, ""))
         code = self.request["code"]

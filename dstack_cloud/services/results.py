@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_cloud import errors
+from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Dependency
 from dstack_cloud.domain.pipelines import need_of
+from dstack_cloud.domain.providers.places import place_of
 from dstack_cloud.domain.runs import Job, Need, Run
 from dstack_cloud.domain.states import JobStatus
 from dstack_cloud.services.context import Context
@@ -16,14 +18,22 @@ from dstack_cloud.storage import artifacts, layout
 LOOKED_THROUGH = 200
 
 
-def find_dependency(context: Context, project: str, dependency: Dependency, by: str) -> Need:
-    """What a `{workflow: x}`, `x:tag` or `:tag` of the workflow `by` stands for. Raises NotFound, Conflict."""
+def find_dependency(context: Context, project: str, dependency: Dependency, by: Workflow) -> Need:
+    """What a `{workflow: x}`, `x:tag` or `:tag` of the workflow `by` stands for. Raises NotFound, Conflict, which name it and its
+    place."""
+    try:
+        return _find(context, project, dependency, by.name)
+    except (errors.NotFound, errors.Conflict) as error:
+        raise type(error)(error.summary + place_of(by, "`deps`"), error.hint) from error
+
+
+def _find(context: Context, project: str, dependency: Dependency, by: str) -> Need:
     workflow, tag = dependency.workflow or "", dependency.tag or ""
     if dependency.how == "last":
         job, given = _last(context, project, workflow, by), f"the last {workflow}"
     else:
         given = f"{workflow}:{tag}"
-        job = tagged(context, project, given)
+        job = _tagged_for(context, project, given, by)
     need = need_of(job, given, dependency.how)
     if need.paths and not is_there(context, project, need):
         raise errors.NotFound(
@@ -49,6 +59,13 @@ def _last(context: Context, project: str, workflow: str, by: str) -> Job:
         f"`{by}` depends on the last run of {workflow!r}, and none is done yet{f': {ends}' if ends else ''}",
         f"`dstack run {workflow}` first",
     )
+
+
+def _tagged_for(context: Context, project: str, given: str, by: str) -> Job:
+    try:
+        return tagged(context, project, given)
+    except (errors.NotFound, errors.Conflict) as error:
+        raise type(error)(f"`{by}` depends on `{given}`, and {error.summary}", error.hint) from error
 
 
 def tagged(context: Context, project: str, given: str) -> Job:

@@ -39,8 +39,8 @@ def names(context: Context, project: str) -> list[str]:
     return [secret["name"] for secret in list_secrets(context, project)]
 
 
-def check_usable(context: Context, project: str, wanted: Collection[str], workflow: str) -> list[str]:
-    """The names of those that a job gets, which is each. Raises ConfigurationError where one that the workflow refers to isn't
+def check_usable(context: Context, project: str, wanted: Collection[str], workflow: str, place: str = "") -> list[str]:
+    """The names of those that a job gets, which is each. `place` stands behind what is wrong. Raises ConfigurationError where one that the workflow refers to isn't
     there, or one can't be unsealed: before anything is started."""
     found = context.world.database.secrets.of_project(project)
     known = [secret.name for secret in found]
@@ -48,7 +48,7 @@ def check_usable(context: Context, project: str, wanted: Collection[str], workfl
         if name not in known:
             error = unknown(name, known)
             raise errors.ConfigurationError(
-                f"the workflow `{workflow}` uses `${{{{ secrets.{name} }}}}`, and {error.summary}", error.hint
+                f"the workflow `{workflow}` uses `${{{{ secrets.{name} }}}}`, and {error.summary}{place}", error.hint
             )
     for secret in found:
         context.sealer.open_secret(secret)

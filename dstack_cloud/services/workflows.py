@@ -11,6 +11,7 @@ from dstack_cloud.backends.base import offers_of_all
 from dstack_cloud.domain import fingerprints, parsing, providers
 from dstack_cloud.domain.parsing.values import LONGEST_NAME, is_name
 from dstack_cloud.domain.pipelines import check_node_names, pipeline, unplannable
+from dstack_cloud.domain.providers.places import place_of
 from dstack_cloud.domain.resources import Offer, Requirements
 from dstack_cloud.domain.shell import sets_itself
 from dstack_cloud.domain.variables import SYSTEM_NAMES, Values, environment_name, form, is_kept
@@ -117,7 +118,7 @@ def plan_run(context: Context, project: str, request: schemas.RunRequest, *, run
     known: list[str] = []
     for each in workflows:
         if (wanted := providers.secrets_of(each)) or each is workflow:
-            known = secrets.check_usable(context, project, wanted, each.name)
+            known = secrets.check_usable(context, project, wanted, each.name, place_of(each))
     variables = checked.variables.overridden(workflow.name, request["variables"])
     drafting = Drafting(context, project, request, workflows, variables, known_providers, run_name)
     drafts = [drafting.draft(each) for each in workflows]

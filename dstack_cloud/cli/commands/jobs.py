@@ -18,7 +18,9 @@ app = application()
 def jobs(
     run: Annotated[str | None, typer.Argument(metavar="RUN", show_default=False, help="Only this run's.")] = None,
     everything: Annotated[bool, typer.Option("-a", "--all", help="Of all runs, not only the unfinished ones.")] = False,
-    last: Annotated[int | None, typer.Option("-n", "--last", min=1, metavar="N", help="Of the last N runs.")] = None,
+    last: Annotated[
+        int | None, typer.Option("-n", "--last", min=1, max=1_000_000, metavar="N", help="Of the last N runs.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of the unfinished runs, else of the last one."""

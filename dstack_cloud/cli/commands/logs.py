@@ -22,7 +22,9 @@ def logs(
     since: Annotated[
         str | None, typer.Option("-s", "--since", metavar="TIME", help="From then on: 5m, 2h, 2025-06-01T12:00.")
     ] = None,
-    attempt: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only of the N-th attempt.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="Only of the N-th attempt.")
+    ] = None,
 ) -> None:
     """Show the log of a run or job, from its start."""
     start = None if since is None else moment(since, now=time.time())

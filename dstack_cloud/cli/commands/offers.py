@@ -20,7 +20,7 @@ SHOWN = 20
 app = application()
 
 Gpu = Annotated[str | None, typer.Option(metavar="GPU", help="Count, name or memory: 2, V100, V100:2, 16GB.")]
-Cpu = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPUs at least.")]
+Cpu = Annotated[int | None, typer.Option(min=1, max=1_000_000, metavar="N", help="CPUs at least.")]
 Memory = Annotated[str, typer.Option(metavar="SIZE", show_default=False, help="Memory at least: 16GB.")]
 Disk = Annotated[str, typer.Option(metavar="SIZE", show_default=False, help="Disk at least: 100GB.")]
 Region = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only there. May be repeated.")]

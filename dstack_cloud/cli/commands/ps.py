@@ -24,7 +24,9 @@ app = application()
 @app.command()
 def ps(
     everything: Annotated[bool, typer.Option("-a", "--all", help="All runs, not only the unfinished ones.")] = False,
-    last: Annotated[int | None, typer.Option("-n", "--last", min=1, metavar="N", help="The last N runs.")] = None,
+    last: Annotated[
+        int | None, typer.Option("-n", "--last", min=1, max=1_000_000, metavar="N", help="The last N runs.")
+    ] = None,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Keep showing, until Ctrl+C.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Jobs, attempts, machines and reasons.")] = False,
     as_json: AsJson = False,

@@ -151,9 +151,8 @@ class _WorkflowsFile(File):
         damaged = any(where[: len(base)] == base for where in broken)
         if body is not None and len(self.problems) == before and not damaged:
             values = {name: getattr(body, name) for name in Body.model_fields} | {"provider": provider}
-            self.workflows.append(
-                Workflow.model_construct(**values, file=self.path, line=tree.mark.line, options=options)
-            )
+            values |= {"file": self.path, "line": tree.mark.line, "lines": spelled.lines, "options": options}
+            self.workflows.append(Workflow.model_construct(**values))
 
     def _validated(self, common: Fields, described: Description) -> tuple[Body | None, list[Finding]]:
         try:

@@ -28,6 +28,11 @@ class Spelled:
     spelling: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def lines(self) -> dict[str, int]:
+        """By name, not by spelling."""
+        return {name: mark.line for part in (self.common, self.options) for name, mark in part.key_marks.items()}
+
 
 def spell(tree: Fields, known: Known) -> Spelled:
     """Sorts the fields of a workflow; unknown ones stay in `common`, for Pydantic to refuse."""

@@ -309,11 +309,13 @@ class Body(Frozen):
 
 
 class Workflow(Body):
-    """A workflow as read from line `line` of `file`. `provider` is never None; `options` are fields of its provider only."""
+    """A workflow as read from line `line` of `file`. `provider` is never None; `options` are fields of its provider only; `lines`
+    says where each field stands."""
 
     provider: str
     file: str = ""
     line: int = 0
+    lines: dict[str, int] = Field(default_factory=dict)
     options: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
 
 

@@ -124,7 +124,9 @@ def _read_slowly(text: str) -> tuple[Tree | None, list[Fault]]:
     try:
         return _built(yaml.SafeLoader(text))
     except yaml.MarkedYAMLError as error:
-        place = error.problem_mark or error.context_mark
+        # of a quote that is never closed the problem is where the text ends, and the context where it opens
+        unclosed = error.context == "while scanning a quoted scalar" and "unexpected" in (error.problem or "")
+        place = error.context_mark if unclosed else error.problem_mark or error.context_mark
         sentence, hint = explain(error.problem or "", error.context or "")
         raise _Refused(_mark(place) if place else Mark(1, 1), sentence, hint) from error
     except yaml.reader.ReaderError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _QUOTE = "put the text in quotes"
+_CLOSE = "close it; between single quotes a quote is written `''`, between double ones `\\\"`"
 
 # pattern of PyYAML's `problem`, sentence, hint
 _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
@@ -30,8 +31,8 @@ _SENTENCES: tuple[tuple[str, str, str | None], ...] = (
         r"a `,` or the closing `\1` is missing",
         "a text that holds `{{`, brackets or a comma needs quotes there",
     ),
-    (r"found unexpected end of stream", "a quote is never closed", None),
-    (r"found unexpected document separator", "a quote is never closed before `---`", None),
+    (r"found unexpected end of stream", "this quote is never closed", _CLOSE),
+    (r"found unexpected document separator", "this quote is never closed before `---`", _CLOSE),
     (
         r"found unknown escape character '(.+)'",
         r"`\\\1` isn't an escape that double quotes know",

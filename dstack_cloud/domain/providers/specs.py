@@ -12,9 +12,11 @@ from dstack_cloud.domain.parsing import Workflow
 from dstack_cloud.domain.parsing.model import Retry
 from dstack_cloud.domain.providers.filling import fill, fill_program, secrets_of
 from dstack_cloud.domain.providers.making import Providers
+from dstack_cloud.domain.providers.places import place_of
 from dstack_cloud.domain.providers.requirements import Overrides, requirements
 from dstack_cloud.domain.providers.unbuilt import refuse_unbuilt
 from dstack_cloud.domain.variables import Values
+from dstack_cloud.errors import ConfigurationError
 from dstack_cloud.providers.base import Given, Program
 from dstack_cloud.providers.options import Option
 
@@ -35,8 +37,11 @@ def job_specs(
     refuse_unbuilt(workflow)
     described = providers.known.of(workflow.provider)
     secrets = secrets_of(workflow)
-    workflow = fill(workflow, values, described.options)
-    program, ports = _program(workflow, providers, described.port, reload=reload)
+    try:
+        workflow = fill(workflow, values, described.options)
+        program, ports = _program(workflow, providers, described.port, reload=reload)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.summary + place_of(workflow, error.summary), error.hint) from error
     spec = JobSpec(
         workflow=workflow.name,
         provider=workflow.provider,

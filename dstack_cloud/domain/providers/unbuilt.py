@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.providers.places import place_of
 from dstack_cloud.errors import NotAvailableYet
 
 UNBUILT: dict[str, Callable[[Workflow], bool]] = {
@@ -19,5 +20,4 @@ def refuse_unbuilt(workflow: Workflow) -> None:
     if used:
         verb = "is" if len(used) == 1 else "are"
         text = f"the workflow `{workflow.name}` uses {', '.join(used)}, which {verb} not available yet"
-        place = f" ({workflow.file}:{workflow.line})" if workflow.file else ""
-        raise NotAvailableYet(text, f"this version runs it only without{place}")
+        raise NotAvailableYet(text + place_of(workflow, text), "this version runs it only without")

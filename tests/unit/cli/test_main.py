@@ -67,7 +67,7 @@ def test_every_command_has_help_that_fits(server: Backstage, dstack: Call, word:
     ("words", "error"),
     [
         (["ps", "--vrebose"], "there is no option `--vrebose`\nhint: did you mean `--verbose`?"),
-        (["ps", "--last", "x"], "invalid value for '-n' / '--last': "),
+        (["ps", "--last", "x"], "`--last` must be a whole number from 1 to 1000000, found `x`"),
         (["ps", "extra"], "got unexpected extra argument"),
         (["logs"], "missing argument 'RUN|JOB'"),
         (["stop"], "what is to be stopped?\nhint: name a run or job, or say --all"),
@@ -124,3 +124,17 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.strip() == "141"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["offers", "--max-price", "abc"], "`--max-price` must be a number, 0 or more, found `abc`"),
+        (["offers", "--max-price", "-1"], "`--max-price` must be a number, 0 or more, found `-1.0`"),
+        (["ps", "-n", "0"], "`--last` must be a whole number from 1 to 1000000, found `0`"),
+        (["ps", "-n", "many"], "`--last` must be a whole number from 1 to 1000000, found `many`"),
+    ],
+)
+def test_a_number_out_of_range_is_told_in_plain_words(dstack: Call, words: list[str], told: str) -> None:
+    code, _, err = dstack(*words)
+    assert (code, err.splitlines()[0]) == (2, f"error: {told}")

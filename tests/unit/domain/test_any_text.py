@@ -109,7 +109,7 @@ def survives_as_variables(text: str) -> None:
 def assert_round_trip(workflow: parsing.Workflow) -> None:
     again = parsing.check([("w.yaml", parsing.dump([workflow]))])
     assert again.problems == []
-    same = {"file": workflow.file, "line": workflow.line}
+    same = {"file": workflow.file, "line": workflow.line, "lines": workflow.lines}
     assert again.workflows[0].model_copy(update=same) == workflow
 
 

@@ -75,6 +75,21 @@ TEXTS = [
     ("schedule: daily", "`schedule` must be a cron expression of five parts", "@daily"),
     ("sweep: {parameters: {lr: 5}}", "`sweep.parameters.lr` must be a list of values", None),
     ("help: '${{ run.x }}'", "`help` can't be filled in: `${{ run.x }}` names nothing that is known", "what exists"),
+    (
+        "env: {A: '${{ secret.TOKEN }}'}",
+        "`env.A` can't be filled in: `${{ secret.TOKEN }}` names nothing",
+        "did you mean `${{ secrets.TOKEN }}`?",
+    ),
+    (
+        "help: '${{ secrets }}'",
+        "`help` can't be filled in: `${{ secrets }}` names nothing",
+        "name the secret: `${{ secrets.NAME }}`",
+    ),
+    (
+        "help: '${{ run.arg }}'",
+        "`help` can't be filled in: `${{ run.arg }}` names nothing",
+        "did you mean `${{ run.args }}`?",
+    ),
     ("working_dir: ${{ run.name", "`working_dir` can't be filled in: `${{` is never closed", "write"),
 ]
 
