@@ -36,14 +36,14 @@ def pipeline(workflows: Sequence[Workflow], target: Workflow) -> list[Workflow]:
         for other in _run_first(by_name[name]):
             if other not in by_name:
                 text, hint = _missing(other, by_name[name], by_name)
-                raise NotFound(text + place_of(by_name[name]), hint)
+                raise NotFound(text + place_of(by_name[name], "`deps`"), hint)
             yield other
 
     try:
         return [by_name[name] for name in _walk(target.name, needed)]
     except _Circle as circle:
         text, hint = _circle(circle.names)
-        raise ConfigurationError(text, hint + place_of(by_name[circle.names[-1]])) from None
+        raise ConfigurationError(text, hint + place_of(by_name[circle.names[-1]], "`deps`")) from None
 
 
 def unplannable(workflows: Sequence[Workflow]) -> list[Problem]:
@@ -87,7 +87,8 @@ def _walk(first: str, needed: Callable[[str], Iterator[str]]) -> list[str]:
 
 
 def _problem(wrong: tuple[str, str], workflow: Workflow) -> Problem:
-    return Problem(workflow.file, workflow.line, 0, f"{workflow.name}.deps", *wrong)
+    line = workflow.lines.get("deps", workflow.line)
+    return Problem(workflow.file, line, 0, f"{workflow.name}.deps", *wrong)
 
 
 def check_node_names(workflows: Sequence[Workflow]) -> None:

@@ -56,7 +56,13 @@ def found(value: object) -> str:
 
 
 def expected(allowed: str, value: object, hint: str | None = None) -> PydanticCustomError:
-    return refuse(f"must be {allowed}, found {found(value)}", hint)
+    return refuse(f"must be {allowed}, found {found(value)}", hint or _no_variable(value))
+
+
+def _no_variable(value: object) -> str | None:
+    return (
+        "a variable can't stand here: write the value itself" if isinstance(value, Scalar) and "${{" in value else None
+    )
 
 
 def text(value: object) -> str:
@@ -259,6 +265,8 @@ def port(value: object) -> tuple[int, int]:
 def _measured(parse: Callable[[str], int], allowed: str, value: object) -> int:
     if not isinstance(value, Scalar) or value.kind in ("bool", "null"):
         raise expected(allowed, value)
+    if hint := _no_variable(value):
+        raise expected(allowed, value, hint)
     try:
         return parse(str(value))
     except ConfigurationError as error:

@@ -71,6 +71,8 @@ TEXTS = [
     ("depends-on: {repo: {include: [../x]}}", "`depends-on.repo.include[0]`: `../x` leaves", "inside"),
     ("registry_auth: {username: u}\nimage: x", "`registry_auth` has no `password`", "add `password:`"),
     ("max_duration: 2x", "`2x` isn't a duration", "2h"),
+    ("ports: ['${{ run.name }}']", "`ports[0]` must be a port", "a variable can't stand here"),
+    ("resources: {memory: '${{ run.name }}'}", "`resources.memory` must be a size", "a variable can't stand here"),
     ("nodes: 0", "`nodes` must be a whole number from 1 to 1000, found the number `0`", None),
     ("schedule: daily", "`schedule` must be a cron expression of five parts", "@daily"),
     ("sweep: {parameters: {lr: 5}}", "`sweep.parameters.lr` must be a list of values", None),
