@@ -11,6 +11,7 @@ from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
 from tests.e2e import cloud as aws
 from tests.e2e import engine, own_vm
+from tests.e2e import test_secrets as secrets
 from tests.e2e.conftest import User, read_until, until
 from tests.e2e.own_vm import GUEST, SHUTDOWN_SECONDS, OwnVm
 from tests.fakes.seaweed import KEY, REGION, SECRET, Seaweed
@@ -76,6 +77,29 @@ def test_log_exit_code_artifacts_and_cache(user: User, machine: OwnVm) -> None:
 def test_a_user_who_may_not_become_root(user: User, machine: OwnVm) -> None:
     machine.configure(user, user=GUEST)
     check_train(user)
+
+
+def test_a_secret_is_nowhere_when_its_job_is_over(user: User, machine: OwnVm) -> None:
+    """Nor in what Docker keeps of the image that the job's setup made. While it runs no command line has it."""
+    user.workflows("""
+        workflows:
+          - name: use
+            setup: ["printf %s ${{ secrets.TOKEN }} | wc -c > /size"]
+            env: {URL: "https://me:${{ secrets.TOKEN }}@host/"}
+            commands: ['echo $(cat /size) ${{ secrets.TOKEN }} "$URL"', sleep 600]
+    """)
+    secrets.add(user, "TOKEN", secrets.VALUE)
+    name = user.submit("use")
+    user.wait_for_log(name, f"{len(secrets.VALUE)} *** https://me:***@host/\n")
+    assert secrets.VALUE not in machine.shell("ps -eo args")
+    user("stop", name, "-y")
+    until(lambda: machine.shell(own_vm.LEFT) == "")
+    told = machine.shell("ps -eo args; docker inspect $(docker images -q)")
+    assert "dstack-setup:" in told and secrets.VALUE not in told
+    # containerd's database isn't looked at: what it deletes stays in its free pages until they are written again
+    searched = "/dev/shm /etc /home /opt /root /run /tmp /var --exclude=meta.db"
+    assert machine.shell(f"{secrets.SEARCH} {searched} || true") == ""
+    assert secrets.kept(user) == []
 
 
 def test_through_another_machine(user: User, machine: OwnVm) -> None:
