@@ -11,7 +11,7 @@ import pytest
 from dstack_cloud.backends.aws.backend import AwsBackend
 from dstack_cloud.backends.aws.config import AwsConfig
 from tests.contract.test_backend import BackendContract
-from tests.e2e.cloud import TYPE, write_credentials
+from tests.e2e.amazon import TYPE, write_credentials
 from tests.e2e.conftest import until
 from tests.fakes.aws import REGION, MotoCloud
 from tests.fakes.aws.fixtures import any_whole_cloud, cloud

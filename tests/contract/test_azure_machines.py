@@ -11,8 +11,8 @@ import pytest
 from dstack_cloud.backends.azure.backend import AzureBackend
 from dstack_cloud.backends.azure.config import AzureConfig
 from tests.contract.test_backend import BackendContract
+from tests.e2e.azure import TYPE
 from tests.e2e.conftest import until
-from tests.e2e.test_azure import TYPE
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.azure.fixtures import any_whole_azure, whole_azure
 from tests.unit.azure.conftest import least, write_principal

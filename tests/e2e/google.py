@@ -1,4 +1,4 @@
-"""A user whose project runs on the emulated Google Cloud: configuration, credentials, and what is left there of their runs."""
+"""A user whose project runs on the emulated Google Cloud: configuration and credentials."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dstack_cloud.backends.gcp.config import GcpConfig
-from tests import leftovers
-from tests.e2e import engine
-from tests.e2e.conftest import User, until
+from tests.e2e import cloud as any_cloud
+from tests.e2e.conftest import User
 from tests.fakes.gcp import REGION, GoogleCloud
 from tests.fakes.gcp.least import least_key
 
@@ -31,30 +30,6 @@ def write_login(user: User, key: Mapping[str, str]) -> None:
 
 
 def configure(user: User, cloud: GoogleCloud, bucket: str, **gcp: Any) -> None:
-    """Writes config.yaml; `gcp` are settings of the backend. JSON is YAML."""
-    user.home.mkdir(exist_ok=True)
+    """`gcp` are settings of the backend."""
     settings = {"endpoint": cloud.endpoint, "regions": [REGION], "instance_types": [TYPE], **gcp}
-    project = {
-        "backends": ["gcp"],
-        "store": f"gs://{bucket}",
-        "store_options": {"base_url": cloud.store},
-        "settings": {"gcp": settings},
-    }
-    # what every sandbox machine has in its engine already
-    document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
-    (user.home / "config.yaml").write_text(json.dumps(document, indent=1))
-
-
-def bodies(cloud: GoogleCloud) -> list[str]:
-    """The cloud's containers and volumes in Docker."""
-    return [text for text in leftovers.in_docker() if cloud.label in text and not text.startswith("network")]
-
-
-def await_nothing_held(user: User, cloud: GoogleCloud) -> None:
-    """Ends what still runs. Afterwards the cloud holds nothing of any run, Docker neither, and no key is left."""
-    cloud.forgive()
-    user("stop", "--all", "--abort", "-y", code=None)
-    until(lambda: all(status in engine.GONE for status in engine.instances(user).values()))
-    until(lambda: cloud.held() == [])
-    until(lambda: bodies(cloud) == [])
-    until(lambda: not (user.home / "keys").exists() or list((user.home / "keys").iterdir()) == [])
+    any_cloud.configure(user, "gcp", f"gs://{bucket}", settings, base_url=cloud.store)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import cloud as aws
+from tests.e2e import amazon as aws
 from tests.e2e import engine
+from tests.e2e.cloud import attempts
 from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_dependencies import THREE
 from tests.fakes import seaweed
@@ -110,7 +111,7 @@ def test_spot_training_goes_on_after_an_interruption(user: User, cloud: MotoClou
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     [run] = user.runs()
-    assert (run["status"], len(aws.attempts(user, run["name"]))) == ("done", 2)
+    assert (run["status"], len(attempts(user, run["name"]))) == ("done", 2)
     log = user("logs", run["name"]).text.splitlines()
     assert "data came from the cache" in log
     # a step that was under way may be there twice
@@ -229,7 +230,7 @@ def test_a_machine_that_dies_without_notice_is_replaced(user: User, cloud: MotoC
     user.wait_for_log(name, "steady")
     cloud.kill(cloud.instances("running")[0]["id"])
     until(lambda: user("logs", name).text.count("ready\n") == 2, patience=120)
-    assert aws.attempts(user, name) == ["terminated", "busy"]
+    assert attempts(user, name) == ["terminated", "busy"]
 
 
 @pytest.mark.parametrize("code", ["AuthFailure", "ExpiredToken"])

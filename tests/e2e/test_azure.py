@@ -5,74 +5,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests import leftovers
-from tests.e2e import engine
+from tests.e2e import azure, engine
+from tests.e2e.cloud import attempts, await_nothing_held
 from tests.e2e.conftest import User, read_until, until
-from tests.fakes.azure.azurite import ACCOUNT
-from tests.fakes.azure.cloud import LOCATION, AzureCloud
+from tests.e2e.test_aws import TRAIN, TRAINING
+from tests.fakes.azure.cloud import AzureCloud
 from tests.fakes.azure.fixtures import any_whole_azure, whole_azure
-from tests.unit.azure.conftest import write_principal
 
 __all__ = ["any_whole_azure", "whole_azure"]  # fixtures
 
 pytestmark = [pytest.mark.azure, pytest.mark.azurite, pytest.mark.sandbox]
 
-TYPE = "Standard_D2s_v5"
 CREATE = "virtual_machines.create_or_update"
-TRAIN = """
-mkdir -p out
-step=$(cat out/step 2>/dev/null || echo 0)
-trap 'exit 143' TERM
-while [ $step -lt 40 ]; do
-    step=$((step + 1)); echo $step > out/step; echo "step $step"
-    sleep 0.3 & wait $!
-done
-"""
-TRAINING = """
-    workflows:
-      - name: train
-        provider: bash
-        commands: [bash train.sh]
-        artifacts: [out]
-        resources: {spot_policy: spot}
-"""
-
-
-def configure(user: User, cloud: AzureCloud, container: str, **azure: Any) -> None:
-    """Writes config.yaml; `azure` are settings of the backend. JSON is YAML. The login may do what `dstack config permissions azure`
-    prints, and nothing else."""
-    user.home.mkdir(exist_ok=True)
-    settings = {
-        "endpoint": cloud.endpoint,
-        "service_principal": write_principal(user.home / "principal.json", cloud),
-        "subscription": cloud.subscription,
-        "storage_account": ACCOUNT,
-        "regions": [LOCATION],
-        "instance_types": [TYPE],
-        **azure,
-    }
-    project = {"backends": ["azure"], "store": f"az://{container}", "settings": {"azure": settings}}
-    # what every sandbox machine has in its engine already
-    document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
-    write = (user.home / "config.yaml").write_text
-    write(json.dumps(document, indent=1))
-    role = json.loads(user("config", "permissions", "azure").out)
-    client = cloud.add_client(*role["Actions"], data=role["DataActions"])
-    settings["service_principal"] = write_principal(user.home / "least.json", cloud, client)
-    write(json.dumps(document, indent=1))
-
-
-def attempts(user: User, name: str) -> list[str]:
-    return [each["status"] for job in user.run(name)["jobs"] for each in job["instances"]]
-
-
-def bodies(cloud: AzureCloud) -> list[str]:
-    """The cloud's containers and volumes in Docker."""
-    return [text for text in leftovers.in_docker() if cloud.label in text and not text.startswith("network")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,13 +30,9 @@ def images() -> None:
 
 @pytest.fixture(autouse=True)
 def on_azure(user: User, whole_azure: AzureCloud) -> Iterator[None]:
-    configure(user, whole_azure, whole_azure.make_container())
+    azure.configure(user, whole_azure, whole_azure.make_container())
     yield
-    whole_azure.forgive()
-    user("stop", "--all", "--abort", "-y", code=None)
-    until(lambda: all(status in engine.GONE for status in engine.instances(user).values()))
-    until(lambda: whole_azure.held() == [])
-    until(lambda: bodies(whole_azure) == [])
+    await_nothing_held(user, whole_azure)
 
 
 def test_a_job_that_fails_after_a_full_zone_and_nothing_is_left(user: User, whole_azure: AzureCloud) -> None:
@@ -114,7 +57,7 @@ def test_a_job_that_fails_after_a_full_zone_and_nothing_is_left(user: User, whol
 
 def test_spot_training_goes_on_after_an_eviction(user: User, whole_azure: AzureCloud) -> None:
     user.write("train.sh", TRAIN)
-    user.workflows(TRAINING)
+    user.workflows(TRAINING.replace("STEPS=60", "STEPS=40"))
     process = user.start("run", "train")
     read_until(process, b"step 5\n")
     [first] = whole_azure.instances("running")
@@ -127,6 +70,8 @@ def test_spot_training_goes_on_after_an_eviction(user: User, whole_azure: AzureC
     steps = [int(line.split()[1]) for line in user("logs", run["name"]).text.splitlines() if line.startswith("step")]
     # a step that was under way may be there twice
     assert (set(steps), len(steps) <= 41) == (set(range(1, 41)), True)
+    assert "train" in user("prune", "cache", "train", "-y").text
+    assert json.loads(user("prune", "cache", "train", "-y", "--json").out)["entries"] == []
 
 
 def test_without_its_server_a_machine_finishes_and_deletes_itself(user: User, whole_azure: AzureCloud) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e import cloud as aws
+from tests.e2e import amazon as aws
 from tests.e2e.conftest import User, until
 from tests.e2e.terminal import END, INTERRUPT, Terminal
 from tests.fakes.aws import REGION, SECRET_KEY, MotoCloud

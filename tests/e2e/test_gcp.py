@@ -3,12 +3,14 @@ through the command line alone."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import engine
 from tests.e2e import google as gcp
+from tests.e2e.cloud import await_nothing_held
 from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_aws import TRAIN, TRAINING
 from tests.fakes.gcp import GoogleCloud
@@ -35,7 +37,7 @@ def on_gcp(user: User, google_cloud: GoogleCloud, google_bucket: str) -> Iterato
     gcp.log_in(user, google_cloud, google_bucket)
     gcp.configure(user, google_cloud, google_bucket)
     yield
-    gcp.await_nothing_held(user, google_cloud)
+    await_nothing_held(user, google_cloud)
 
 
 def test_spot_training_goes_on_after_an_interruption(user: User, google_cloud: GoogleCloud) -> None:
@@ -57,6 +59,8 @@ def test_spot_training_goes_on_after_an_interruption(user: User, google_cloud: G
     steps = [int(line.split()[1]) for line in log if line.startswith("step")]
     assert (set(steps), len(steps) <= 61) == (set(range(1, 61)), True)
     assert "interrupt" in user("ps", "-a", "-v").text
+    assert "train" in user("prune", "cache", "train", "-y").text
+    assert json.loads(user("prune", "cache", "train", "-y", "--json").out)["entries"] == []
 
 
 def test_without_its_server_a_machine_finishes_alone_and_deletes_itself(user: User, google_cloud: GoogleCloud) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dstack_cloud.runner_bootstrap.user_data import LOGIN_USER
 from dstack_cloud.ssh import keys
-from tests.e2e import cloud as aws
+from tests.e2e import amazon as aws
 from tests.e2e import engine, own_vm
 from tests.e2e import test_secrets as secrets
 from tests.e2e.conftest import User, read_until, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import cloud as aws
+from tests.e2e import amazon as aws
 from tests.e2e.conftest import Answer, User, until
 from tests.fakes.forwarder import Forwarder
 from tests.fakes.seaweed import KEY, READER_KEY, READER_SECRET, REGION, SECRET, Seaweed
