@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +14,17 @@ from tests.e2e.conftest import User, read_until, until
 from tests.e2e.test_aws import TRAIN, TRAINING
 from tests.fakes.clouds import FULL, NAMES, Clouds
 
-pytestmark = [pytest.mark.moto, pytest.mark.google, pytest.mark.azure, pytest.mark.sandbox]
+pytestmark = [
+    *(pytest.mark.moto, pytest.mark.google, pytest.mark.azure, pytest.mark.sandbox),
+    *(pytest.mark.seaweed, pytest.mark.azurite),
+]
 
 
 @pytest.fixture(scope="module")
 def clouds() -> Iterator[Clouds]:
     engine.ensure_job_image()
     engine.ensure_machine_image()
-    with Clouds(machines=True) as found:
+    with Clouds(machines=True, store=True) as found:
         yield found
 
 
@@ -43,11 +46,11 @@ def bodies(labels: list[str]) -> list[str]:
     return [text for text in known if any(label in text for label in labels)]
 
 
-def configure(user: User, clouds: Clouds) -> None:
-    """The home store is at AWS: machines of the others are lent credentials for it."""
+def configure(user: User, clouds: Clouds, **more: Any) -> None:
+    """The home store is at AWS, or what `more` says."""
     person = user.home.parent / "person"
-    project = clouds.project(person, store=f"s3://{clouds.bucket()}")
-    user.home.mkdir()
+    project = clouds.project(person, **{"store": f"s3://{clouds.bucket()}", **more})
+    user.home.mkdir(exist_ok=True)
     document = {"projects": {"main": project}, "default_image": "dstack-cloud/job:py{python}"}
     (user.home / "config.yaml").write_text(json.dumps(document))
     user.env["HOME"] = str(person)
@@ -87,15 +90,37 @@ def test_a_spot_job_that_is_interrupted_on_one_cloud_goes_on_on_the_next_cheapes
     assert "data came from the cache" in log
 
 
-def test_machines_elsewhere_are_lent_the_store_for_their_job_only(user: User, clouds: Clouds) -> None:
+def test_machines_elsewhere_are_lent_the_store_for_their_job_only_or_the_server_carries(
+    user: User, clouds: Clouds
+) -> None:
+    """The emulated clouds refuse what is lent at any other place: see the contract of each store."""
     user.workflows("""
         workflows:
           - {name: hi, provider: bash, commands: [mkdir out, echo hi > out/x], artifacts: [out]}
     """)
-    for name in ("gcp", "azure"):
-        before = clouds.aws.calls("GetFederationToken", "sts")
-        user("run", "hi", "--backend", name, "-d")
-        run = user.wait(user.runs()[0]["name"])
-        assert (run["status"], clouds.aws.calls("GetFederationToken", "sts") > before) == ("done", True)
-        assert "out/x" in user("artifacts", run["name"]).text
-    assert "the server carries" not in (user.home / "server.log").read_text()
+    assert run_elsewhere(user, "gcp", lambda: clouds.aws.calls("GetFederationToken", "sts")) > 0
+    clouds.gcp.make_bucket("home-at-google")
+    move_home(user, clouds, store="gs://home-at-google", store_options={"base_url": clouds.gcp.store})
+    assert run_elsewhere(user, "azure", lambda: clouds.gcp.calls("exchange", "sts")) > 0
+    log = (user.home / "server.log").read_text()
+    assert "the server carries" not in log and "nothing is lent" not in log
+    # Azure lends nothing that is for one job only
+    move_home(user, clouds, store=f"az://{clouds.azure.make_container()}")
+    run_elsewhere(user, "aws", lambda: 0)
+    assert "nothing is lent of az://" in (user.home / "server.log").read_text()
+
+
+def move_home(user: User, clouds: Clouds, **store: Any) -> None:
+    user("server", "stop", code=None)
+    configure(user, clouds, **store)
+
+
+def run_elsewhere(user: User, backend: str, lent: Callable[[], int]) -> int:
+    """A job on another cloud than the store's, whose artifacts arrive; how often something was lent for it."""
+    before = lent()
+    user("run", "hi", "--backend", backend, "-d")
+    run = user.wait(user.runs()[0]["name"])
+    assert run["status"] == "done", run
+    user("artifacts", run["name"], "--output", backend)
+    assert (user.folder / backend / "out/x").read_text() == "hi\n"
+    return lent() - before

@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.fakes import by_hand
 from tests.fakes.aws import ACCESS_KEY, REGION, SECRET_KEY, MotoCloud
+from tests.fakes.azure.azurite import ACCOUNT
 from tests.fakes.azure.cloud import LOCATION, AzureCloud
 from tests.fakes.emulated import EmulatedCloud
 from tests.fakes.gcp.cloud import GoogleCloud
@@ -57,11 +58,11 @@ class Clouds:
     """A context. By name in `each`."""
 
     def __init__(self, *, machines: bool = False, store: bool = False) -> None:
-        """`machines`: instances boot sandbox machines. `store`: Google has Cloud Storage, too."""
+        """`machines`: instances boot sandbox machines. `store`: Google has Cloud Storage and Azure has Blob storage, too."""
         with ThreadPoolExecutor(3) as pool:
             aws = pool.submit(MotoCloud, machines=machines)
             gcp = pool.submit(GoogleCloud, machines=machines, store=store)
-            azure = pool.submit(AzureCloud, machines=machines)
+            azure = pool.submit(AzureCloud, machines=machines, store=store)
         self.aws, self.gcp, self.azure = aws.result(), gcp.result(), azure.result()
         self.each: dict[str, EmulatedCloud] = {"aws": self.aws, "gcp": self.gcp, "azure": self.azure}
 
@@ -97,6 +98,7 @@ class Clouds:
                 "regions": [LOCATION],
                 "service_principal": str(principal),
                 "subscription": self.azure.subscription,
+                "storage_account": ACCOUNT,
                 "ssh_from": NOWHERE,
             },
         }
