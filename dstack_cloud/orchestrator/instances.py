@@ -16,6 +16,7 @@ from dstack_cloud.orchestrator.dispatch import runner_job
 from dstack_cloud.orchestrator.errands import withdraw_outputs
 from dstack_cloud.orchestrator.launching import launch_of, lifetime_of
 from dstack_cloud.orchestrator.placement import clock_text
+from dstack_cloud.orchestrator.reports import read_report
 from dstack_cloud.orchestrator.world import World
 from dstack_cloud.runner_bootstrap.link import LinkError
 from dstack_cloud.runner_bootstrap.payload.job import ALONE
@@ -156,7 +157,7 @@ def _start(world: World, couriers: Couriers, instance: Instance, job: Job) -> No
         never = replace(instance, scope=observed.refusal.scope, started_at=None, deadline=None)
         _refuse(world, never, _said(observed.refusal))
     elif observed.over and not (observed.health is Health.GONE and _settling(world, instance)):
-        _gone(world, couriers, instance, observed)
+        _gone(world, couriers, instance, job, observed)
     elif not observed.endpoint or (job.spec.nodes > 1 and not observed.address):
         _wait_for_boot(world, instance, job, "it got no address", observed.grace)
     else:
@@ -239,7 +240,7 @@ def _keep(world: World, couriers: Couriers, instance: Instance, job: Job) -> Non
     late = instance.deadline is not None and now > instance.deadline
     observed = _look_after(world, instance, well=not unreachable and not late)
     if observed is not None and observed.over:
-        _gone(world, couriers, instance, observed)
+        _gone(world, couriers, instance, job, observed)
     elif given_up := couriers.given_up(instance.id):
         _end(world, instance, Ending.FAILED, f"{plan.STORE_FAILED}: {given_up}")
     elif late and not _still_saving(world, job, unreachable):
@@ -288,9 +289,21 @@ def _still_saving(world: World, job: Job, unreachable: float) -> bool:
     return not unreachable and job.status in SAVING
 
 
-def _gone(world: World, couriers: Couriers, instance: Instance, observed: Observed) -> None:
+def _gone(world: World, couriers: Couriers, instance: Instance, job: Job, observed: Observed) -> None:
     couriers.stop(instance.id)
-    _end(world, instance, Ending.LOST, observed.detail or "the machine is gone")
+    if _said_its_last_word(world, job, instance):
+        _end(world, instance, Ending.NONE, "")
+    else:
+        _end(world, instance, Ending.LOST, observed.detail or "the machine is gone")
+
+
+def _said_its_last_word(world: World, job: Job, instance: Instance) -> bool:
+    """A machine ends itself when its job has ended: it may be gone before anybody here has read of that."""
+    try:
+        report = read_report(world, job, instance)
+    except errors.StoreError:
+        return False
+    return report is not None and report.phase == "finished"
 
 
 def _observe(world: World, instance: Instance, age: float = 0.0) -> Observed | None:

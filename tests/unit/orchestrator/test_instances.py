@@ -249,6 +249,25 @@ def test_a_machine_that_vanished_ends_its_job(tmp_path: Path) -> None:
     assert simulation.job().reason == "lost"
 
 
+def test_a_machine_that_ended_itself_after_its_job_was_not_lost(tmp_path: Path) -> None:
+    simulation = busy(tmp_path)
+    machine, place = the_machine(simulation), AttemptPlace("shady-1", "train", 1)
+    state = {
+        "attempt": machine.id,
+        "phase": "finished",
+        "message": "",
+        "exit_code": 0,
+        "reason": "",
+        "started_at": None,
+    }
+    simulation.store.put(place.status, json.dumps(state).encode())
+    simulation.lose_machines()
+    ended = step_machine(simulation)
+    assert (ended.status, ended.ending, ended.wrong) == (InstanceStatus.TERMINATING, Ending.NONE, "")
+    step_job(simulation)
+    assert simulation.job().status is JobStatus.DONE
+
+
 def late(folder: Path, *, slept: bool) -> Simulation:
     """A machine past its deadline; its server has just woken, or was awake all the time."""
     simulation = busy(folder)
