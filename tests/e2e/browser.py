@@ -14,11 +14,22 @@ from typing import Any
 PATIENCE = 90.0
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe",
+    # as wide as a person's, so that no button hides in a menu
+    "--window-size=1400,900",
     # it is to talk to the page that is tested and to nobody else
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
-# what a person could read on the page, that of frames included
+# what a person could read on the page
 TEXT = "document.title + '\\n' + (document.body ? document.body.innerText : '')"
+# the middle of the first element of a selector that can be seen, as [x, y]
+MIDDLE = """
+(() => {
+  for (const each of document.querySelectorAll(%s)) {
+    each.scrollIntoView({block: "nearest"});
+    const box = each.getBoundingClientRect();
+    if (box.width && box.height) return [box.x + box.width / 2, box.y + box.height / 2];
+  }
+})()"""
 
 
 class Browser:
@@ -48,27 +59,17 @@ class Browser:
         os.close(self._read)
         shutil.rmtree(self._profile, ignore_errors=True)
 
-    def wait_for(self, url: str, wanted: str) -> str:
-        """Opens `url`, and gives the page's text once it holds `wanted`."""
-        target = self._call("Target.createTarget", {"url": url})["targetId"]
-        session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        text, deadline = "", time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            answer = self._ask("Runtime.evaluate", {"expression": TEXT}, session)
-            # an error: the page is on its way to another one, and has nothing to read at the moment
-            text = answer.get("result", {}).get("result", {}).get("value", "")
-            if wanted in text:
-                return text
-            time.sleep(0.1)
-        raise AssertionError(f"{wanted!r} isn't on the page, which says: {text}")
+    def open(self, url: str) -> Page:
+        target = self.call("Target.createTarget", {"url": url})["targetId"]
+        return Page(self, self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"])
 
-    def _call(self, method: str, parameters: dict[str, Any], session: str = "") -> dict[str, Any]:
-        answer = self._ask(method, parameters, session)
+    def call(self, method: str, parameters: dict[str, Any], session: str = "") -> dict[str, Any]:
+        answer = self.ask(method, parameters, session)
         assert "error" not in answer, answer
         found: dict[str, Any] = answer["result"]
         return found
 
-    def _ask(self, method: str, parameters: dict[str, Any], session: str) -> dict[str, Any]:
+    def ask(self, method: str, parameters: dict[str, Any], session: str) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         os.write(self._write, json.dumps({**message, **({"sessionId": session} if session else {})}).encode() + b"\0")
@@ -84,3 +85,38 @@ class Browser:
             self._left += data
         message, _, self._left = self._left.partition(b"\0")
         return message
+
+
+class Page:
+    """One that is open in a browser."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser, self._session = browser, session
+
+    def go(self, url: str) -> None:
+        self._browser.call("Page.navigate", {"url": url}, self._session)
+
+    def wait_for(self, wanted: str) -> str:
+        """The page's text once it holds `wanted`."""
+        text, deadline = "", time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            text = self._value(TEXT) or ""
+            if wanted in text:
+                return text
+            time.sleep(0.1)
+        raise AssertionError(f"{wanted!r} isn't on the page, which says: {text}")
+
+    def click(self, selector: str) -> None:
+        """On the first element of a CSS selector that can be seen, once there is one, with the mouse."""
+        deadline = time.monotonic() + PATIENCE
+        while (place := self._value(MIDDLE % json.dumps(selector))) is None:
+            assert time.monotonic() < deadline, f"no {selector} on the page, which says: {self._value(TEXT)}"
+            time.sleep(0.1)
+        for kind in ("mousePressed", "mouseReleased"):
+            event = {"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1}
+            self._browser.call("Input.dispatchMouseEvent", event, self._session)
+
+    def _value(self, expression: str) -> Any:
+        """None, too, while the page is on its way to another one."""
+        answer = self._browser.ask("Runtime.evaluate", {"expression": expression, "returnByValue": True}, self._session)
+        return answer.get("result", {}).get("result", {}).get("value")

@@ -1,4 +1,4 @@
-"""Workflows of each kind, as processes of this computer; what a browser opens is opened in a browser."""
+"""Workflows of each kind, as processes of this computer. What a browser opens is in `test_interactive.py`, on machines."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import engine
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import User, files_with, until
+from tests.e2e.conftest import User, until
 from tests.e2e.test_ports import free_ports
 
 
@@ -118,58 +117,6 @@ def test_a_download_that_fails_says_so(user: User, tmp_path: Path) -> None:
     assert f"{address}/nothing could not be downloaded" in said.text
 
 
-def test_a_machine_to_log_in_to(user: User) -> None:
-    user.write("mine.txt", "my file\n")
-    workflow(user, "provider: ssh")
-    name = user.submit("it")
-    user.wait_for_log(name, f"`dstack ssh {name}` opens a shell here")
-    assert user("ssh", name, "--", "cat", "mine.txt").text == "my file\n"
-    user("stop", name, "-y")
-    assert user.wait(name)["status"] == "stopped"
-
-
-@pytest.mark.browser
-def test_lab_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
-    user.write("notes.txt", "mine\n")
-    app, local = free_ports(2)
-    workflow(user, f"provider: lab, ports: '{app}:{local}'")
-    with opened(user) as address, Browser() as browser:
-        page, token = address.split("?token=")
-        assert page == f"http://localhost:{local}/lab"
-        assert "notes.txt" in browser.wait_for(address, "notes.txt")
-        assert "Password or token" in browser.wait_for(f"http://127.0.0.1:{local}/lab", "token")
-        [run] = user.runs()
-        shown = user("ps", "-a", "--json").text + user("logs", run["name"]).text
-        assert token not in shown
-    until(lambda: not list((user.home / "runners").glob("*/")))
-    assert files_with(user.home, token.encode()) == []
-
-
-@pytest.mark.browser
-def test_code_opens_with_its_token_which_is_nowhere_else(user: User) -> None:
-    user.write("notes.txt", "mine\n")
-    app, local = free_ports(2)
-    workflow(user, f"provider: code, ports: '{app}:{local}'")
-    with opened(user) as address, Browser() as browser:
-        page, token = address.split("?tkn=")
-        assert page == f"http://localhost:{local}/"
-        assert "notes.txt" in browser.wait_for(address, "notes.txt")
-        assert "Forbidden" in browser.wait_for(f"http://127.0.0.1:{local}/", "Forbidden")
-        [run] = user.runs()
-        assert token not in user("ps", "-a", "--json").text + user("logs", run["name"]).text
-    until(lambda: not list((user.home / "runners").glob("*/")))
-    assert files_with(user.home, token.encode()) == []
-
-
-@pytest.mark.browser
-def test_a_streamlit_app_opens(user: User) -> None:
-    user.write("app.py", "import streamlit as st, sys\nst.title('Hello ' + sys.argv[1])\n")
-    [port] = free_ports(1)
-    workflow(user, f"provider: streamlit, file: app.py, args: from-here, ports: {port}")
-    with opened(user) as address, Browser() as browser:
-        browser.wait_for(address, "Hello from-here")
-
-
 @pytest.mark.browser
 def test_a_ray_cluster_works_and_its_dashboard_opens(user: User) -> None:
     user.write(
@@ -184,7 +131,7 @@ def test_a_ray_cluster_works_and_its_dashboard_opens(user: User) -> None:
     [port] = free_ports(1)
     workflow(user, f"provider: ray, commands: [python squares.py, sleep 1000], ports: {port}")
     with opened(user) as address, Browser() as browser:
-        browser.wait_for(address, "Cluster")
+        browser.open(address).wait_for("Cluster")
         user.wait_for_log(user.runs()[0]["name"], "sum 30")
 
 
@@ -194,7 +141,7 @@ def test_a_fastapi_application_opens(user: User) -> None:
     [port] = free_ports(1)
     workflow(user, f"provider: fastapi, working_dir: src, app: 'main:app', ports: {port}")
     with opened(user) as address, Browser() as browser:
-        browser.wait_for(address, "it answers")
+        browser.open(address).wait_for("it answers")
 
 
 def test_a_provider_of_the_users_own(user: User) -> None:
@@ -219,33 +166,3 @@ def test_a_port_that_is_taken(user: User) -> None:
         port = taken.getsockname()[1]
         workflow(user, f"provider: lab, ports: {port}")
         assert f"error: port {port} is taken where the job runs" in user("run", "it", code=1).text
-
-
-@pytest.mark.browser
-@pytest.mark.sandbox
-def test_a_fastapi_application_on_a_machine_opens(user: User) -> None:
-    engine.ensure_job_image()
-    engine.ensure_machine_image()
-    user.write("main.py", "from fastapi import FastAPI\napp = FastAPI()\napp.get('/')(lambda: 'it answers')\n")
-    [local] = free_ports(1)
-    workflow(user, f"provider: fastapi, app: 'main:app', ports: '8000:{local}', resources: {{backends: [sandbox]}}")
-    with opened(user) as address, Browser() as browser:
-        assert address == f"http://localhost:{local}"
-        browser.wait_for(address, "it answers")
-    engine.await_nothing_held(user)
-
-
-@pytest.mark.sandbox
-def test_torchrun_on_two_machines_knows_them_all(user: User) -> None:
-    """PyTorch has gigabytes: what stands in for it says how it was called."""
-    engine.ensure_job_image()
-    engine.ensure_machine_image()
-    user.write("torch/distributed/run.py", "import sys\nprint(*sys.argv[1:])\n")
-    user.write("train.py", "")
-    name = user.submit("torchrun", "train.py", "--lr", "0.1", "--nodes", "2", "--backend", "sandbox")
-    assert user.wait(name)["status"] == "done"
-    for rank, job in enumerate((name, f"{name}.torchrun.1")):
-        said = user("logs", job).text
-        assert f"--nnodes=2 --node_rank={rank} --nproc_per_node=1 --master_addr=" in said
-        assert "--master_port=29500 train.py --lr 0.1" in said
-    engine.await_nothing_held(user)
