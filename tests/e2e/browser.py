@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -42,7 +43,7 @@ class Browser:
         line = f'exec chromium {" ".join(FLAGS)} --user-data-dir="$1" about:blank 3<&{to_it} 4>&{from_it}'
         self._process = subprocess.Popen(
             ["bash", "-c", line, "chromium", str(self._profile)],
-            pass_fds=(to_it, from_it),
+            pass_fds=(to_it, from_it), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_it)
@@ -53,7 +54,8 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        # its helpers write into the profile for as long as they live
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._write)
         os.close(self._read)
@@ -94,6 +96,9 @@ class Page:
         self._browser, self._session = browser, session
 
     def go(self, url: str) -> None:
+        """`url` may be a path of the same site. What a page hasn't saved would be asked about: nobody answers."""
+        if url.startswith("/"):
+            url = str(self._value("location.origin")) + url
         self._browser.call("Page.navigate", {"url": url}, self._session)
 
     def wait_for(self, wanted: str) -> str:
@@ -106,14 +111,20 @@ class Page:
             time.sleep(0.1)
         raise AssertionError(f"{wanted!r} isn't on the page, which says: {text}")
 
-    def click(self, selector: str) -> None:
-        """On the first element of a CSS selector that can be seen, once there is one, with the mouse."""
-        deadline = time.monotonic() + PATIENCE
-        while (place := self._value(MIDDLE % json.dumps(selector))) is None:
+    def find(self, selector: str) -> tuple[float, float]:
+        """The middle of the first element of a CSS selector that can be seen, once there is one and it stands still."""
+        before, deadline = None, time.monotonic() + PATIENCE
+        while (place := self._value(MIDDLE % json.dumps(selector))) is None or place != before:
             assert time.monotonic() < deadline, f"no {selector} on the page, which says: {self._value(TEXT)}"
+            before = place
             time.sleep(0.1)
+        return place[0], place[1]
+
+    def click(self, selector: str) -> None:
+        """With the mouse."""
+        x, y = self.find(selector)
         for kind in ("mousePressed", "mouseReleased"):
-            event = {"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1}
+            event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
             self._browser.call("Input.dispatchMouseEvent", event, self._session)
 
     def _value(self, expression: str) -> Any:
