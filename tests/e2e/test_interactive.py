@@ -163,13 +163,6 @@ def run_of(user: User, workflow: str) -> str:
     return str(until(lambda: [run["name"] for run in user.runs() if run["workflow"] == workflow])[0])
 
 
-@pytest.mark.usefixtures("started")
-def test_a_machine_to_log_in_to(person: User) -> None:
-    name = run_of(person, "ssh")
-    person.wait_for_log(name, f"`dstack ssh {name}` opens a shell here")
-    assert person("ssh", name, "--", "cat", "notes.txt").text == FILES["notes.txt"]
-
-
 # all packages are installed at once, so that each takes as long as all of them
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -179,11 +172,16 @@ def test_it_opens_and_works(
     address = told_address(started[name])
     plain, _, token = address.partition("=")
     assert plain.endswith(("token", "tkn")) == bool(token) == (name in REFUSALS)
-    # for the browser that is another site: what it is given here it doesn't show there
-    page = browser.open(plain.partition("?")[0].replace("localhost", "127.0.0.1"))
     if token:
-        page.wait_for(REFUSALS[name])
+        # for the browser that is another site: what it is given here it doesn't show there
+        browser.open(plain.partition("?")[0].replace("localhost", "127.0.0.1")).wait_for(REFUSALS[name])
         assert token not in person("ps", "-a", "--json").text + person("logs", run_of(person, name)).text
         assert files_with(person.home, token.encode()) == []
-    page.go(address)
-    PROVIDERS[name][1](page)
+    PROVIDERS[name][1](browser.open(address))
+
+
+@pytest.mark.usefixtures("started")
+def test_a_machine_to_log_in_to(person: User) -> None:
+    name = run_of(person, "ssh")
+    person.wait_for_log(name, f"`dstack ssh {name}` opens a shell here")
+    assert person("ssh", name, "--", "cat", "notes.txt").text == FILES["notes.txt"]
