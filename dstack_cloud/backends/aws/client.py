@@ -5,15 +5,18 @@ boto3 is imported by the first call, not before: a project without AWS doesn't p
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dstack_cloud.backends.aws.config import AwsConfig
 from dstack_cloud.backends.aws.errors import THROTTLING, translated
+from dstack_cloud.backends.base.login_files import LoginFiles
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized, Throttled
 
 if TYPE_CHECKING:
@@ -101,6 +104,7 @@ class AwsClient:
     def __init__(self, config: AwsConfig) -> None:
         self.config = config
         self._lock = threading.RLock()
+        self._files = LoginFiles(_login_files())
         self._session: boto3.Session | None = None
         self._clients: dict[tuple[str, str, bool], object] = {}
         self._paces: dict[str, Pace] = {}
@@ -116,7 +120,11 @@ class AwsClient:
         return (region,)
 
     def session(self) -> boto3.Session:
+        """Of the login that the files hold now."""
         with self._lock:
+            if self._files.changed():
+                self._session = None
+                self._clients.clear()
             if self._session is None:
                 self._session = _session(self.config.profile)
             return self._session
@@ -152,23 +160,24 @@ class AwsClient:
             frozen = found.get_frozen_credentials() if found else None
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise NotAuthorized("there are no AWS credentials in ~/.aws", "`aws configure`, or name a `profile`")
-        until = datetime.now(timezone.utc) + timedelta(seconds=CREDENTIALS_SECONDS) if frozen.token else None
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,
             "token": frozen.token,
-            "expires_at": until,
+            # keys without an end, too, may be others by then
+            "expires_at": datetime.now(timezone.utc) + timedelta(seconds=CREDENTIALS_SECONDS),
         }
 
     def _client(self, service: str, region: str, *, retries: bool = True) -> object:
         key = (service, region, retries)
         # a session isn't safe to make clients from in several threads, clients are safe to use
         with self._lock:
+            session = self.session()
             if key not in self._clients:
-                self._clients[key] = self._made(*key)
+                self._clients[key] = self._made(session, *key)
             return self._clients[key]
 
-    def _made(self, service: str, region: str, retries: bool) -> object:
+    def _made(self, session: Any, service: str, region: str, retries: bool) -> object:  # noqa: ANN401 - boto3.Session
         from botocore.config import Config
 
         config = Config(
@@ -178,7 +187,6 @@ class AwsClient:
             max_pool_connections=32,
             user_agent_extra="dstack-cloud",
         )
-        session: Any = self.session()
         with translated(region):
             made = session.client(service, region_name=region, endpoint_url=self.config.endpoint or None, config=config)
         if service == "ec2":
@@ -201,6 +209,12 @@ def known_regions() -> list[str]:
     return [
         region for part in session.get_available_partitions() for region in session.get_available_regions("ec2", part)
     ]
+
+
+def _login_files() -> list[Path]:
+    """https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html; what `aws sso login` writes botocore reads itself."""
+    places = (("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config"))
+    return [Path(os.environ.get(name) or place) for name, place in places]
 
 
 def _session(profile: str) -> boto3.Session:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dstack_cloud.backends.azure.config import AzureConfig
 from dstack_cloud.backends.azure.errors import SUBSCRIPTION, imported, translated
+from dstack_cloud.backends.base.login_files import LoginFiles
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class AzureClient:
     def __init__(self, config: AzureConfig) -> None:
         self.config = config
         self._lock = threading.RLock()
+        self._files = LoginFiles([Path(config.service_principal)] if config.service_principal else [])
         self._login: TokenCredential | None = None
         self._subscription = config.subscription
         self._clients: dict[Callable[..., object], object] = {}
@@ -98,8 +100,12 @@ class AzureClient:
         return cast("ResourceManagementClient", self._client(ResourceManagementClient))
 
     def login(self) -> TokenCredential:
-        """Raises InvalidConfiguration, NotAuthorized where the settings name one that can't be."""
+        """That which the file holds now, if one is named; `az` is asked for each token. Raises InvalidConfiguration, NotAuthorized where
+        the settings name one that can't be."""
         with self._lock:
+            if self._files.changed():
+                self._login = self._plain = None
+                self._clients.clear()
             if self._login is None:
                 with imported(), translated("login"):
                     self._login = _login(self.config)
@@ -163,16 +169,18 @@ class AzureClient:
 
     def _ask(self, method: str, url: str, body: Json | None, where: str) -> Json:
         with self._lock:
+            login = self.login()
             if self._plain is None:
-                login = self.login()
                 self._plain = _pipeline(self.management, _policies(self.config.endpoint, login))
+            plain = self._plain
         with translated(where or url.partition("?")[0].removeprefix(self.management)):
-            return _answer(self._plain, method, url, body)
+            return _answer(plain, method, url, body)
 
     def _client(self, kind: Callable[..., object]) -> object:
         with self._lock:
+            login = self.login()
             if kind not in self._clients:
-                login, subscription = self.login(), self.subscription
+                subscription = self.subscription
                 with translated("client"):
                     self._clients[kind] = kind(
                         login,

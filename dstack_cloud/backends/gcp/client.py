@@ -5,6 +5,7 @@ The SDK is imported by the first call, not before: a project without Google Clou
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from dstack_cloud.backends.base.login_files import LoginFiles
 from dstack_cloud.backends.gcp.config import GcpConfig
 from dstack_cloud.backends.gcp.errors import NAME_PROJECT, check_installed, passes, translated
 from dstack_cloud.errors import InvalidConfiguration, NotAuthorized
@@ -59,6 +61,7 @@ class GcpClient:
         self.config = config
         self._patience = patience
         self._lock = threading.RLock()
+        self._files = LoginFiles([_login_file(config.credentials)])
         self._login: Login | None = None
         self._clients: dict[str, object] = {}
 
@@ -78,7 +81,11 @@ class GcpClient:
         return found
 
     def login(self) -> Login:
+        """That which the file holds now."""
         with self._lock:
+            if self._files.changed():
+                self._login = None
+                self._clients.clear()
             if self._login is None:
                 self._login = _log_in(self.config.credentials, self.config.project)
             return self._login
@@ -205,9 +212,17 @@ class GcpClient:
 
     def _kept(self, name: str, make: Callable[[], object]) -> object:
         with self._lock:
+            self.login()
             if name not in self._clients:
                 self._clients[name] = make()
             return self._clients[name]
+
+
+def _login_file(path: str) -> Path:
+    """https://cloud.google.com/docs/authentication/application-default-credentials"""
+    folder = os.environ.get("CLOUDSDK_CONFIG") or "~/.config/gcloud"
+    default = Path(folder) / "application_default_credentials.json"
+    return Path(path or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or default)
 
 
 def _log_in(path: str, project: str) -> Login:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,16 @@ def test_credentials_for_the_store_come_from_the_profile(config: AwsConfig) -> N
     given = store_credentials(config)()
     keys = Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).read_text()
     assert str(given["access_key_id"]) in keys and str(given["secret_access_key"]) in keys
-    assert given["expires_at"] is None
+    assert timedelta(0) < given["expires_at"] - datetime.now(timezone.utc) <= timedelta(minutes=10)
+
+
+def test_who_logs_in_again_is_followed(config: AwsConfig) -> None:
+    client = AwsClient(config)
+    file = Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
+    before = client.sts()
+    assert client.sts() is before
+    write_keys(file.parent, default=("AKIAOTHER", "other-secret"))
+    assert (client.credentials()["access_key_id"], client.sts() is before) == ("AKIAOTHER", False)
 
 
 def test_no_credentials_at_all(config: AwsConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,17 @@ def test_a_secret_that_is_wrong_is_not_told(config: AzureConfig, cloud: AzureClo
     assert "a wrong secret" not in f"{refused.value} {refused.value.cloud_message}"
 
 
+def test_who_logs_in_again_is_followed(config: AzureConfig, cloud: AzureCloud) -> None:
+    principal = Path(config.service_principal)
+    write_principal(principal, cloud, secret="a wrong secret")
+    client = AzureClient(config)
+    with pytest.raises(NotAuthorized):
+        client.call("GET", "/subscriptions", "2022-12-01")
+    write_principal(principal, cloud)
+    assert client.call("GET", "/subscriptions", "2022-12-01")["value"]
+    assert client.token(STORAGE_SCOPE).token
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

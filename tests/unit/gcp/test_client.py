@@ -11,6 +11,7 @@ import pytest
 from dstack_cloud import errors
 from dstack_cloud.backends.gcp.client import GcpClient
 from dstack_cloud.backends.gcp.config import GcpConfig
+from dstack_cloud.backends.gcp.errors import translated
 from tests.fakes.gcp import PROJECT, GoogleCloud
 from tests.unit.gcp.conftest import write_key
 
@@ -56,6 +57,19 @@ def test_a_token_is_good_for_some_minutes_and_the_same_until_then(config: GcpCon
     left = found["expires_at"] - datetime.now(timezone.utc)
     assert timedelta(minutes=5) < left <= timedelta(hours=1)
     assert client.token() == found
+
+
+@pytest.mark.google
+def test_who_logs_in_again_is_followed(config: GcpConfig, google: GoogleCloud) -> None:
+    key = Path(config.credentials)
+    write_key(key.parent, {**google.key_file(), "client_email": "gone@p.iam.gserviceaccount.com"})
+    client = GcpClient(config)
+    asked = {"project": client.project}
+    with pytest.raises(errors.NotAuthorized), translated("projects"):
+        client.projects().get(request=asked, **client.reading)
+    write_key(key.parent, google.key_file())
+    assert client.projects().get(request=asked, **client.reading).name == PROJECT
+    assert client.token()["token"]
 
 
 @pytest.mark.google
