@@ -17,7 +17,21 @@ Keyed = Callable[[bytes], str]
 
 # the fields that don't change what a job makes; what is said in `deps` counts by itself
 _WITHOUT_EFFECT = frozenset(
-    {"help", "file", "line", "lines", "deps", "env", "resources", "retry", "max_duration", "schedule", "ports", "cache"}
+    {
+        "help",
+        "file",
+        "line",
+        "lines",
+        "deferred",
+        "deps",
+        "env",
+        "resources",
+        "retry",
+        "max_duration",
+        "schedule",
+        "ports",
+        "cache",
+    }
     | {"registry_auth"}
 )
 CODE = "code"

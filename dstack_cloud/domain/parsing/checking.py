@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import ValidationError
 
+from dstack_cloud.domain.interpolation import interpolate
 from dstack_cloud.domain.parsing import sentences
+from dstack_cloud.domain.parsing.deferred import misread, raw, set_aside
 from dstack_cloud.domain.parsing.dialect import read_options, spell
 from dstack_cloud.domain.parsing.files import File
 from dstack_cloud.domain.parsing.known import BUILT_IN, Known
@@ -102,8 +105,17 @@ class _WorkflowsFile(File):
             seen = None if variables is None or not isinstance(name, Scalar) else variables.seen_by(name)
             for finding in bad_references(tree, variables=seen):
                 self.place(root, base, finding, "the workflow")
+            if len(self.problems) == before and variables is not None:
+                self._check_values(root, base, variables, name)
             if len(self.problems) > before:
                 self.workflows = [each for each in self.workflows if each.name != name]
+
+    def _check_values(self, root: Fields, base: Path, variables: Variables, name: Tree | None) -> None:
+        """Of what can be read with the variables' defaults only."""
+        for workflow in (each for each in self.workflows if each.name == name and each.deferred):
+            named = variables.values(workflow.name, run_name="").named
+            if finding := misread(workflow, partial(interpolate, values=named)):
+                self.place(root, base, finding, "the workflow")
 
     def _read_root(self, root: Fields, broken: set[Path]) -> None:
         for key in root:
@@ -142,7 +154,8 @@ class _WorkflowsFile(File):
         provider = provider_of(spelled.common)
         described = self._known.of(provider)
         options, findings = read_options(spelled.options, described.options)
-        body, refused = self._validated(spelled.common, described)
+        common, aside = set_aside(spelled.common)
+        body, refused = self._validated(common, described)
         if provider in self._known.failures:  # any of them may be its own
             refused = [each for each in refused if each.text != sentences.UNKNOWN]
         findings = [*findings, *refused, *broken_rules(spelled.common, spelled.options, described)]
@@ -151,7 +164,9 @@ class _WorkflowsFile(File):
         damaged = any(where[: len(base)] == base for where in broken)
         if body is not None and len(self.problems) == before and not damaged:
             values = {name: getattr(body, name) for name in Body.model_fields} | {"provider": provider}
-            values |= {"file": self.path, "line": tree.mark.line, "lines": spelled.lines, "options": options}
+            lines = spelled.lines | {place: given.mark.line for place, given in aside.items()}
+            values |= {"file": self.path, "line": tree.mark.line, "lines": lines, "options": options}
+            values["deferred"] = {place: raw(given) for place, given in aside.items()}
             self.workflows.append(Workflow.model_construct(**values))
 
     def _validated(self, common: Fields, described: Description) -> tuple[Body | None, list[Finding]]:

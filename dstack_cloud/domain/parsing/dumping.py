@@ -67,12 +67,17 @@ def _workflow(workflow: Workflow) -> dict[str, Any]:
         value = getattr(workflow, name)
         if value != field.get_default(call_default_factory=True):
             tree[name] = _WRITERS.get(name, _plain)(value)
+    for place, given in workflow.deferred.items():
+        section, _, name = place.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = _plain(given)
     return tree | {name: _plain(value) for name, value in workflow.options.items()}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value.model_dump(exclude_defaults=True) if hasattr(value, "model_dump") else value
 
 

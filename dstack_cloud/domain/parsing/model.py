@@ -25,9 +25,13 @@ _QUANTITY = {"type": ["string", "integer"]}
 _STRING_OR_LIST = {"anyOf": [_STRING, {"type": "array", "items": _TEXT}]}
 
 
-def _whole(least: int) -> dict[str, Any]:
+def _or_variable(pattern: str) -> str:
+    return rf"^\s*{pattern}\s*$|\$\{{\{{|\$[A-Za-z_]"
+
+
+def _whole(least: int, pattern: str = r"^\s*[0-9]+\s*$") -> dict[str, Any]:
     """A number, also between quotes."""
-    return {"type": ["integer", "string"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
+    return {"type": ["integer", "string"], "minimum": least, "pattern": pattern}
 
 
 @dataclass(frozen=True)
@@ -46,16 +50,21 @@ Text = Annotated[str, BeforeValidator(values.text), WithJsonSchema(_TEXT)]
 Word = Annotated[str, BeforeValidator(values.word), WithJsonSchema(_STRING)]
 Flag = Annotated[bool, BeforeValidator(values.flag), WithJsonSchema({"type": "boolean"})]
 Size = Annotated[
-    int, BeforeValidator(values.size), WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9.]+\s*[A-Za-z]+\s*$"})
+    int,
+    BeforeValidator(values.size),
+    WithJsonSchema({"type": "string", "pattern": _or_variable(r"[0-9.]+\s*[A-Za-z]+")}),
 ]
 Duration = Annotated[int, BeforeValidator(values.duration), WithJsonSchema(_QUANTITY)]
 Count = Annotated[int, BeforeValidator(values.whole(1, 100_000)), WithJsonSchema(_whole(1))]
-GpuCount = Annotated[int, BeforeValidator(values.whole(0, shapes.MOST_GPUS)), WithJsonSchema(_whole(0))]
+Cores = Annotated[int, BeforeValidator(values.whole(1, 100_000)), WithJsonSchema(_whole(1, _or_variable("[0-9]+")))]
+GpuCount = Annotated[
+    int, BeforeValidator(values.whole(0, shapes.MOST_GPUS)), WithJsonSchema(_whole(0, _or_variable("[0-9]+")))
+]
 Nodes = Annotated[int, BeforeValidator(values.whole(1, 1000)), WithJsonSchema(_whole(1))]
 Price = Annotated[
     float,
     BeforeValidator(values.price),
-    WithJsonSchema({"type": ["number", "string"], "minimum": 0, "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*$"}),
+    WithJsonSchema({"type": ["number", "string"], "minimum": 0, "pattern": _or_variable(r"[0-9]+(\.[0-9]+)?")}),
 ]
 Name = Annotated[
     str,
@@ -124,7 +133,7 @@ class Gpu(Frozen):
 class Resources(Frozen):
     """What the machine must have at least. `interruptible` is read into `spot_policy` and is None afterwards."""
 
-    cpu: Count | None = Field(None, description="CPU cores, at least.")
+    cpu: Cores | None = Field(None, description="CPU cores, at least.")
     memory: Size | None = Field(None, description="Memory, at least, such as `16GB` or `16GiB`.")
     gpu: Annotated[Gpu | None, BeforeValidator(shapes.gpu), Also((_QUANTITY,))] = Field(
         None,
@@ -310,12 +319,13 @@ class Body(Frozen):
 
 class Workflow(Body):
     """A workflow as read from line `line` of `file`. `provider` is never None; `options` are fields of its provider only; `lines`
-    says where each field stands."""
+    says where each field stands. `deferred`: by place, what can't be read before the variables' values are known, as it stands there."""
 
     provider: str
     file: str = ""
     line: int = 0
     lines: dict[str, int] = Field(default_factory=dict)
+    deferred: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
 
 

@@ -361,3 +361,8 @@ def _resolved(text: str) -> str:
         if pattern.match(text):
             return tag
     return _TEXT
+
+
+def plain_scalar(text: str, mark: Mark) -> Scalar:
+    """As if it stood in a file without quotes."""
+    return Scalar(text, _KINDS.get(_resolved(text), "text"), mark)

@@ -60,9 +60,7 @@ def expected(allowed: str, value: object, hint: str | None = None) -> PydanticCu
 
 
 def _no_variable(value: object) -> str | None:
-    return (
-        "a variable can't stand here: write the value itself" if isinstance(value, Scalar) and "${{" in value else None
-    )
+    return "this can't stand here: write the value itself" if isinstance(value, Scalar) and "${{" in value else None
 
 
 def text(value: object) -> str:

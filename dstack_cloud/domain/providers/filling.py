@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from dstack_cloud.domain.interpolation import interpolate, mentions, references, split, whole
 from dstack_cloud.domain.parsing import Workflow
+from dstack_cloud.domain.parsing.deferred import settled
 from dstack_cloud.domain.parsing.model import Artifact, CachePath, RegistryAuth, Resources
 from dstack_cloud.domain.parsing.values import absolute, inside, inside_or_home, option_path
 from dstack_cloud.domain.secrets import name_in, places
@@ -27,6 +28,7 @@ def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> W
     does, all others as they are. Paths are checked once more: a value may hold `..`. Secrets in `commands` become references to
     the shell's variables. `options`: as the workflow's provider declares them. Raises ConfigurationError."""
     filled = _Filling(values)
+    workflow = settled(workflow, filled.plain)
     return workflow.model_copy(
         update={
             **filled.program(workflow, options),
@@ -41,7 +43,8 @@ def fill(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> W
 
 def fill_program(workflow: Workflow, values: Values, options: Mapping[str, Option]) -> Workflow:
     """As `fill`, but only what becomes of its program. Raises ConfigurationError."""
-    return workflow.model_copy(update=_Filling(values).program(workflow, options))
+    filled = _Filling(values)
+    return settled(workflow, filled.plain).model_copy(update=filled.program(workflow, options))
 
 
 def fill_environment(workflow: Workflow, values: Values) -> dict[str, str]:
