@@ -106,7 +106,7 @@ def test_what_is_asked_for(server: Backstage, dstack: Call, monkeypatch: pytest.
         (["--lr", "0.1", "train"], "there is no option `--lr`"),
         (["train", "-e", "1A=x"], "-e 1A=x: `1A` is no name of a variable"),
         (["train", "-e", "NOT_SET_HERE"], "-e NOT_SET_HERE: NOT_SET_HERE isn't set here"),
-        (["train", "--max-price", "-1"], "invalid value for '--max-price'"),
+        (["train", "--max-price", "-1"], "`--max-price` must be a number, 0 or more, found `-1.0`"),
     ],
 )
 def test_a_slip_starts_nothing(server: Backstage, dstack: Call, words: list[str], error: str) -> None:
