@@ -1,4 +1,4 @@
-"""`nodes: 2` on throw-away machines: two containers that reach each other, all or none; PyTorch over both."""
+"""`nodes: 2` on throw-away machines: two containers that reach each other, all or none; PyTorch and Ray over both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.conftest import FINISHED, User, until
 pytestmark = pytest.mark.sandbox
 
 THERE = ("--backend", "sandbox")
-# PyTorch is some hundred megabytes, which each of two machines gets at the same time
+# PyTorch and Ray are some hundred megabytes, which each of two machines gets at the same time
 COPYING = 240.0
 TALK = """
 import os, socket
@@ -59,6 +59,22 @@ while step < end:
         # once: a file that is written to all the time is saved at the end only
         state.write_text(str(int(step)))
     time.sleep(0.1)
+"""
+WHERE = """
+import os, sys, ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+ray.init()
+
+@ray.remote
+def calculate(words):
+    return ray.util.get_node_ip_address(), eval(" ".join(words))
+
+nodes = [node["NodeID"] for node in ray.nodes()]
+there = [calculate.options(scheduling_strategy=On(node, soft=False)).remote(sys.argv[1:]) for node in nodes]
+addresses, results = zip(*ray.get(there))
+assert sorted(addresses) == sorted(os.environ["DSTACK_NODES_IPS"].split("\\n")), addresses
+print(*set(results), "on each of", len(nodes), "nodes, which are those of the run", flush=True)
 """
 
 
@@ -168,3 +184,12 @@ def test_without_retry_one_machine_that_dies_ends_both_and_a_resume_goes_on(user
     engine.await_nothing_held(user)
     user("resume", name, "-y")
     assert user.wait(name)["status"] == "done"
+
+
+@pytest.mark.timeout(600)
+def test_a_ray_cluster_has_tasks_on_both_nodes(user: User) -> None:
+    user.write("where.py", WHERE)
+    user.workflows("workflows: [{name: where, provider: ray, file: where.py, args: [6, '*', 7], nodes: 2}]")
+    answer = user("run", "where", *THERE, timeout=400)
+    assert "[0] 42 on each of 2 nodes, which are those of the run" in answer.text.splitlines()
+    assert [job["status"] for job in user.runs()[0]["jobs"]] == ["done", "done"]
