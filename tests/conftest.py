@@ -49,13 +49,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`: the tests of a file go to one worker, and all that need the one Docker engine, too."""
-    for item in items:
-        in_engine = item.get_closest_marker("docker") or item.get_closest_marker("sandbox")
-        item.add_marker(pytest.mark.xdist_group("engine" if in_engine else str(item.path)))
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Of pytest-xdist, for each worker, whose folder is in that of the whole session."""

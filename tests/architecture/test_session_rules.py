@@ -65,7 +65,7 @@ def test_a_skip_fails_where_everything_should_be_there(suite: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("options", ["", "-n 1 --dist loadgroup"])
+@pytest.mark.parametrize("options", ["", "-n 1 --dist loadfile"])
 def test_a_process_that_was_left_is_named_and_ended(suite: Path, options: str) -> None:
     _, output = session(suite, LEAVES_A_PROCESS, PYTEST_ADDOPTS=options)
     assert "left behind" in output and "sleep 300" in output
