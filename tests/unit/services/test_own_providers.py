@@ -100,6 +100,13 @@ def test_a_program_that_cannot_be(body: str, told: str) -> None:
     assert told in caught.value.summary
 
 
+@pytest.mark.parametrize(("about", "line"), [("`size` must be a number", 4), ("nothing to do", 1)])
+def test_what_it_refuses_is_told_with_the_line_of_the_option_that_it_names(about: str, line: int) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        commands("help: x,\n\n\n size: x", program(f"raise ValueError({about!r})"))
+    assert caught.value.summary.endswith(f"ValueError: {about} (.dstack/workflows.yaml:{line})")
+
+
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
     number = tmp_path / "pid"
     checked, _ = check(
