@@ -99,23 +99,24 @@ class _WorkflowsFile(File):
 
     def check_references(self, variables: Variables | None) -> None:
         """Of every `${{ }}`, and takes away the workflows that have a wrong one. None: what variables there are isn't known."""
+        deferred = {each.name: each for each in self.workflows if each.deferred}
         for root, tree, base in self._trees:
             before = len(self.problems)
             name = tree.get("name")
             seen = None if variables is None or not isinstance(name, Scalar) else variables.seen_by(name)
             for finding in bad_references(tree, variables=seen):
                 self.place(root, base, finding, "the workflow")
-            if len(self.problems) == before and variables is not None:
-                self._check_values(root, base, variables, name)
+            waiting = deferred.get(name) if isinstance(name, Scalar) else None
+            if waiting is not None and variables is not None and len(self.problems) == before:
+                self._check_values(root, base, variables, waiting)
             if len(self.problems) > before:
                 self.workflows = [each for each in self.workflows if each.name != name]
 
-    def _check_values(self, root: Fields, base: Path, variables: Variables, name: Tree | None) -> None:
+    def _check_values(self, root: Fields, base: Path, variables: Variables, workflow: Workflow) -> None:
         """Of what can be read with the variables' defaults only."""
-        for workflow in (each for each in self.workflows if each.name == name and each.deferred):
-            named = variables.values(workflow.name, run_name="").named
-            if finding := misread(workflow, partial(interpolate, values=named)):
-                self.place(root, base, finding, "the workflow")
+        named = variables.values(workflow.name, run_name="").named
+        if finding := misread(workflow, partial(interpolate, values=named)):
+            self.place(root, base, finding, "the workflow")
 
     def _read_root(self, root: Fields, broken: set[Path]) -> None:
         for key in root:
