@@ -65,7 +65,10 @@ def test_a_machine_deletes_itself_and_none_of_another_store(
         backend.create(Launch(key=bucket, offer=offer, store=f"gs://{bucket}")) for bucket in (BUCKET, "another")
     )
     key = google.key_file(backend._identity.find(f"gs://{BUCKET}"))
-    machine = GcpClient(config.model_copy(update={"credentials": write_key(tmp_path, key)})).instances()
+    # not over the backend's own, which would follow
+    (tmp_path / "machine").mkdir()
+    login = write_key(tmp_path / "machine", key)
+    machine = GcpClient(config.model_copy(update={"credentials": login})).instances()
     asked = {"project": PROJECT, "zone": offer.zone}
     with pytest.raises(Exception, match=r"compute\.instances\.delete"):
         machine.delete_unary(request={**asked, "instance": other.partition("/")[2]})
