@@ -164,7 +164,7 @@ class _WorkflowsFile(File):
             self.place(root, base, finding, "the workflow")
         damaged = any(where[: len(base)] == base for where in broken)
         if body is not None and len(self.problems) == before and not damaged:
-            values = {name: getattr(body, name) for name in Body.model_fields} | {"provider": provider}
+            values = {**body.__dict__, "provider": provider}
             lines = spelled.lines | {place: given.mark.line for place, given in aside.items()}
             values |= {"file": self.path, "line": tree.mark.line, "lines": lines, "options": options}
             values["deferred"] = {place: raw(given) for place, given in aside.items()}

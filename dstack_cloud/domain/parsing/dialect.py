@@ -15,6 +15,8 @@ from dstack_cloud.domain.parsing.shapes import Collected
 from dstack_cloud.domain.parsing.source import Fields, Items, Scalar, Tree
 from dstack_cloud.providers.options import Option
 
+_COMMON = frozenset(Body.model_fields)
+
 
 @dataclass
 class Spelled:
@@ -41,9 +43,9 @@ def spell(tree: Fields, known: Known) -> Spelled:
     described = known.of(provider)
     spellings = {**SYNONYMS, **described.spellings}
     for key in tree:
-        if key not in spellings and key not in Body.model_fields and (owners := known.owners(key)):
+        if key not in spellings and key not in _COMMON and (owners := known.owners(key)):
             becomes = known.becomes(key)
-            hint = f"write `{becomes}`" if becomes in Body.model_fields else f"it is a field of {', '.join(owners)}"
+            hint = f"write `{becomes}`" if becomes in _COMMON else f"it is a field of {', '.join(owners)}"
             spelled.findings.append(Finding((key,), f"is no field of provider {provider}", hint, on_key=True))
         else:
             becomes = spellings.get(key, key)
@@ -55,7 +57,7 @@ def spell(tree: Fields, known: Known) -> Spelled:
 def _move(spelled: Spelled, target: Fields, tree: Fields, keys: tuple[str, str]) -> None:
     key, becomes = keys
     value = tree[key]
-    known = becomes in Body.model_fields or target is spelled.options
+    known = becomes in _COMMON or target is spelled.options
     if known and _is_null(value):
         return
     if becomes in target:

@@ -293,7 +293,8 @@ class _Builder:
         else:
             self._check_tag(tag, mark)
         self._count(1, mark)
-        if _NO_TEXT.search(text):
+        # only an escape can stand for one: no parser takes the character itself
+        if event.style == '"' and _NO_TEXT.search(text):
             wrong = "a character in it can't be part of a text (NUL or half a surrogate pair)"
             self.fault(mark, wrong, "remove the escape")
         scalar = (_MergeKey if tag == _MERGE else Scalar)(text, _KINDS.get(tag, "text"), mark)
