@@ -1,7 +1,8 @@
 """What an unchanged `setup` costs a job that gets its result: `.venv/bin/python -m bench.setup`.
 
 The setup installs JupyterLab with all that it needs (about 100 packages, 17,000 files), once. Then runs with it and without it take turns;
-where it comes from the store, so does what the link and the disk take alone: the same bytes through `dstack ssh` into `tar` on a machine.
+where it comes from the store, so does what the link and the disk take alone: the same bytes through `dstack ssh` into `tar` on a machine,
+and a setup of one small package, which says what the way costs without its bytes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from dstack_cloud.runner_bootstrap.payload.engine import Engine
 
 ROUNDS = 5
 GOAL = 1.0
-INSTALL = "pip install --quiet --ignore-installed jupyterlab"
+INSTALL = "pip install --quiet --ignore-installed"
 WORKFLOWS = f"""
 workflows:
   - name: without
     commands: [echo hi-there]
   - name: with
-    setup: ["{INSTALL}"]
+    setup: ["{INSTALL} jupyterlab"]
+    commands: [echo hi-there]
+  - name: small
+    setup: ["{INSTALL} rich"]
     commands: [echo hi-there]
   - name: waiting
     commands: [sleep 3600]
@@ -53,10 +57,10 @@ def in_containers() -> list[Figure]:
             here.call("prune", "cache", "--all", "-y")
 
 
-def later(here: Place, where: str, options: Sequence[str], rounds: int) -> Figure:
-    run(here, "with", options)
+def later(here: Place, where: str, options: Sequence[str], rounds: int, workflow: str = "with") -> Figure:
+    run(here, workflow, options)
     run(here, "without", options)
-    pairs = [(run(here, "with", options), run(here, "without", options)) for _ in range(rounds)]
+    pairs = [(run(here, workflow, options), run(here, "without", options)) for _ in range(rounds)]
     have, lack = (statistics.median(each) for each in zip(*pairs, strict=True))
     note = f"median of {rounds}: first line after {have:.2f} s, {lack:.2f} s without"
     return Figure(f"an unchanged setup, {where}: its commands start later by", have - lack, GOAL, "s", note)
@@ -65,7 +69,8 @@ def later(here: Place, where: str, options: Sequence[str], rounds: int) -> Figur
 def on_other_machines(here: Place, rounds: int) -> list[Figure]:
     for workflow in ("with", "without"):
         run(here, workflow, SANDBOX)
-    [packed] = (here.home / "store").rglob("setup-*.tar.zst")
+    small = later(here, "of one small package, on another sandbox machine each time", SANDBOX, rounds, "small")
+    packed = max((here.home / "store").rglob("setup-*.tar.zst"), key=lambda each: each.stat().st_size)
     machine = here.call("run", "waiting", "-d", *SANDBOX).split()[-1]
     while '"running"' not in here.call("ps", "--json"):
         pass
@@ -78,6 +83,7 @@ def on_other_machines(here: Place, rounds: int) -> list[Figure]:
     )
     name = "on another sandbox machine each time"
     return [
+        small,
         Figure(f"an unchanged setup, {name}: its commands start later by", more, GOAL, "s", note),
         Figure(f"the same, against its bytes ({size}) through SSH into tar", more / limit, 1.5, "×", f"{limit:.2f} s"),
     ]
