@@ -88,7 +88,9 @@ class Drafting:
         if place.is_own(workflow.provider):
             path, _ = place.split(workflow.provider)
             return next((file["text"] for file in self.request["files"] if file["path"] == path), "")
-        if workflow.provider in BUILT_IN and (workflow.deps.variables is not None or workflow.provider in ADDING_NOTHING):
+        if workflow.provider in BUILT_IN and (
+            workflow.deps.variables is not None or workflow.provider in ADDING_NOTHING
+        ):
             return ""
         values = self.values(workflow, ANY_RUN)
         program: JobSpec | Program = spec

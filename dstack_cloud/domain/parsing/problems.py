@@ -38,10 +38,14 @@ class Finding:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that `word` was most likely meant to be."""
-    by_form = {_form(choice): choice for choice in choices}
-    close = difflib.get_close_matches(_form(word), by_form, 1, 0.6)
-    return by_form[close[0]] if close else None
+    """The choice that `word` was most likely meant to be: one that looks like it, else the one that begins with it."""
+    form, by_form = _form(word), dict[str, str]()
+    for choice in choices:
+        by_form.setdefault(_form(choice), choice)
+    close = difflib.get_close_matches(form, by_form, 1, 0.6)
+    begun = [each for each in by_form if len(form) > 2 and each.startswith(form)]
+    meant = close or (begun if len(begun) == 1 else [])
+    return by_form[meant[0]] if meant else None
 
 
 def nearest_hint(word: str, choices: Iterable[str], kind: str) -> str:

@@ -9,6 +9,7 @@ from tests.unit.domain.reading import FILE, check, problem, problems
 
 TEXTS = [
     ("comands: [x]", "`comands` is an unknown field", "did you mean `commands`?"),
+    ("max: 3h", "`max` is an unknown field", "did you mean `max_duration`?"),
     ("depends_on: [x]", "`depends_on` is an unknown field", "did you mean `depends-on`?"),
     ("file: a.py", "`file` is no field of provider bash", "it is a field of python, torchrun, streamlit, gradio, ray"),
     ("version: 3.10", "`version` is no field of provider bash", "write `python`"),
