@@ -78,3 +78,12 @@ class Provider(ABC):
     @abstractmethod
     def program(self, given: Given) -> Program:
         """Raises ValueError, with a text for the user, where the options make no sense."""
+
+
+class AsWritten(Provider):
+    """One whose program is what the workflow says, and nothing more."""
+
+    takes = RUNNING_FIELDS
+
+    def program(self, given: Given) -> Program:
+        return Program(given.commands, given.image, given.entrypoint)

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from dstack_cloud.providers.base import RUNNING_FIELDS, Given, Program, Provider
+from dstack_cloud.providers.base import AsWritten
 
 
-class Bash(Provider):
+class Bash(AsWritten):
     """Commands in one bash: in the default image, in an image of yours, or on the machine itself."""
 
     name = "bash"
     example = "commands:\n  - make\n  - ./train ${{ run.args }}"
-    takes = RUNNING_FIELDS
     needs = ("commands",)
-
-    def program(self, given: Given) -> Program:
-        return Program(given.commands, given.image, given.entrypoint)

@@ -25,8 +25,6 @@ from dstack_cloud.services.context import Context
 # what of the command line's wishes is for the workflow that it names, not for those that this one depends on
 OF_THE_TARGET = ("gpu",)
 ANY_RUN = "run"
-# providers whose program is what the workflow says
-ADDING_NOTHING = ("bash", "docker")
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,14 @@ class Drafting:
         return self.variables.values(workflow.name, run_name=run_name or self.run_name, args=args)
 
     def _program(self, workflow: parsing.Workflow, spec: JobSpec) -> str:
-        """What its provider makes of it, whatever the run is called: a file of the working folder counts by its text. A built-in
-        one's doesn't count where it adds nothing to the workflow's own commands, which count by themselves, and where a workflow
-        says on which variables it depends, for it may be made of others."""
+        """What its provider makes of it, whatever the run is called: a file of the working folder counts by its text. What adds
+        nothing to the workflow's fields, which count by themselves, doesn't count, nor does what a built-in one makes where a
+        workflow says on which variables it depends, for it may be made of others."""
         if place.is_own(workflow.provider):
             path, _ = place.split(workflow.provider)
             return next((file["text"] for file in self.request["files"] if file["path"] == path), "")
-        if workflow.provider in BUILT_IN and (
-            workflow.deps.variables is not None or workflow.provider in ADDING_NOTHING
-        ):
+        named = workflow.provider in BUILT_IN and workflow.deps.variables is not None
+        if named or self.known.adds_nothing(workflow.provider):
             return ""
         values = self.values(workflow, ANY_RUN)
         program: JobSpec | Program = spec

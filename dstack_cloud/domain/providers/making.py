@@ -7,7 +7,7 @@ from typing import Any
 
 from dstack_cloud.domain.parsing.known import BUILT_IN, Known
 from dstack_cloud.errors import ConfigurationError
-from dstack_cloud.providers.base import Given, Program
+from dstack_cloud.providers.base import AsWritten, Given, Program
 from dstack_cloud.providers.registry import PROVIDERS
 
 
@@ -22,3 +22,7 @@ class Providers:
             return PROVIDERS[name](**options).program(given)
         except ValueError as error:
             raise ConfigurationError(f"the workflow `{given.workflow}` can't run: {error}", "correct it") from error
+
+    def adds_nothing(self, name: str) -> bool:
+        """Whether the program is just what the workflow says."""
+        return issubclass(PROVIDERS.get(name, object), AsWritten)
